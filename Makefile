@@ -1,0 +1,51 @@
+# Every target is one line over vindima, DVC or pytest; the first use of any sets up .venv from the lock.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$python && break; done)
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+ready := .venv/.ready
+
+.DEFAULT_GOAL := run
+.PHONY: run test lab reports serve bench verify refresh freeze lint lock help
+
+run: $(ready) ## Run the pipeline (dvc repro) and say where the results are
+	@vindima run
+
+test: $(ready) ## Run every test that needs no network
+	@pytest
+
+lab: $(ready) ## Open the notebooks in JupyterLab
+	@jupyter lab notebooks
+
+reports: $(ready) ## Open the reports in Voila, on http://localhost:8866
+	@vindima publish && voila notebooks/reports --no-browser --port=$${PORT:-8866}
+
+serve: $(ready) ## Start the service, on http://localhost:8000 (needs VINDIMA_JWT_SECRET)
+	@vindima publish && vindima serve
+
+bench: $(ready) ## Measure speed and memory, side by side; the table goes to reports/bench.md
+	@python -m benchmarks
+
+verify: $(ready) ## Force every stage and compare with dvc.lock
+	@dvc repro --force && git diff --exit-code --stat -- dvc.lock && echo "every stage gave what dvc.lock says"
+
+refresh: $(ready) ## Collect from the live site, then run the pipeline
+	@dvc exp run --set-param collect.source=live && vindima publish
+
+freeze: $(ready) ## Write the raw zone into data/figures, as the next bundled vintage
+	@vindima freeze
+
+lint: $(ready) ## Format and check the code
+	@ruff format && ruff check --fix && mypy && lint-imports
+
+lock: $(ready) ## Resolve the dependencies again: requirements.txt and environment.yml
+	@uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-emit-index-url --no-header --no-annotate --upgrade --output-file requirements.txt pyproject.toml && python deploy/environment.py
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
+
+$(ready): requirements.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "make: expected Python 3.11, 3.12 or 3.13 on the PATH and found none; name one with: make PYTHON=/path/to/python" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv
+	@python -m pip install --quiet --disable-pip-version-check "$$(grep -o '^uv==[^ ]*' requirements.txt)"
+	@uv pip sync --python .venv/bin/python --quiet --require-hashes requirements.txt
+	@uv pip install --python .venv/bin/python --quiet --no-deps --no-build-isolation --editable .
+	@touch $@

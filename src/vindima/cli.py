@@ -1,0 +1,163 @@
+"""The one command line, `vindima`. Each command imports what it needs, so that `--help` answers at once."""
+
+import sys
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from vindima.errors import VindimaError
+
+
+class _Plain(click.Group):
+    """A group whose commands end a `VindimaError` with its sentence on stderr and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except VindimaError as error:
+            click.echo(f"vindima: {error}", err=True)
+            sys.exit(1)
+
+
+@click.group(cls=_Plain, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="vindima")
+def main() -> None:
+    """Brazil's wine statistics as validated data, and price forecasts that say how sure they are."""
+
+
+@main.command()
+@click.argument("name")
+@click.option("-p", "--parameter", "settings", multiple=True, metavar="NAME=VALUE", help="Instead of params.yaml's.")
+def stage(name: str, settings: tuple[str, ...]) -> None:
+    """Run one stage of the pipeline: its notebook, with the parameters of params.yaml."""
+    import yaml
+
+    from vindima import run
+
+    overrides = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise click.BadParameter(f"expected NAME=VALUE, got {setting!r}")
+        overrides[key] = yaml.safe_load(value)
+    run.run_stage(name, overrides)
+
+
+@main.command("run")
+@click.option("--until", metavar="STAGE", help="Stop after this stage; nothing is published then.")
+def run_pipeline(until: str | None) -> None:
+    """Run the pipeline (`dvc repro`) and publish what it made."""
+    from vindima import paths, run
+
+    run.run_pipeline(until)
+    click.echo(
+        f"\nResults in {paths.ROOT}:\n"
+        "  data/forecasts/forecasts.parquet  forecasts with 80 and 95 per cent intervals, US$ FOB a kilogram\n"
+        "  data/prices/prices.parquet        yearly unit values of trade\n"
+        "  data/tidy/                        production, processing, sales, trade, totals\n"
+        "  models/card.md                    what the model does and how it did (card.pt-BR.md in Portuguese)\n"
+        "  reports/metrics.json              scores beside the naive forecast\n"
+        "Next: make reports · make lab · make serve"
+    )
+
+
+@main.command()
+def publish() -> None:
+    """Put what the pipeline made in the place that the service and the reports read."""
+    from vindima import paths
+    from vindima.serving import store
+
+    click.echo(f"published in {store.publish(paths.ROOT, paths.SERVED)}")
+
+
+@main.group()
+def users() -> None:
+    """Who may ask the service: kept in VINDIMA_USERS, passwords hashed."""
+
+
+@users.command("add")
+@click.argument("name")
+@click.option("--role", type=click.Choice(["reader", "operator"]), default="reader", show_default=True)
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+def add_user(name: str, role: str, password_stdin: bool) -> None:
+    """Add the user NAME."""
+    from vindima import paths
+    from vindima.serving import auth
+
+    if password_stdin:
+        password = sys.stdin.readline().rstrip("\r\n")
+    else:
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    user = auth.add(paths.USERS, name, password, role)
+    click.echo(f"added {user.name} ({user.role})")
+
+
+@users.command("list")
+def list_users() -> None:
+    """List all users: name, role, and whether disabled."""
+    from vindima import paths
+    from vindima.serving import auth
+
+    for user in auth.list_users(paths.USERS):
+        click.echo("\t".join([user.name, user.role] + ["disabled"] * user.disabled))
+
+
+@users.command("disable")
+@click.argument("name")
+def disable_user(name: str) -> None:
+    """Refuse the password and the tokens of the user NAME from now on."""
+    from vindima import paths
+    from vindima.serving import auth
+
+    auth.disable(paths.USERS, name)
+    click.echo(f"disabled {name}")
+
+
+@main.command()
+@click.option("--host", envvar="HOST", default="127.0.0.1", show_default=True, show_envvar=True)
+@click.option("--port", envvar="PORT", type=click.IntRange(0, 65535), default=8000, show_default=True,
+              show_envvar=True)  # fmt: skip
+@click.option("--server", type=click.Choice(["gunicorn", "waitress"]), help="Default: gunicorn where it runs")
+def serve(host: str, port: int, server: Literal["gunicorn", "waitress"] | None) -> None:
+    """Answer programs over HTTP."""
+    from vindima.serving import api
+    from vindima.serving import serve as serving
+
+    app = api.create_app()
+    if reason := app.config["NOT_READY"]:
+        raise VindimaError(reason)
+    listening = serving.listen(host, port)
+    shown = f"[{host}]" if ":" in host else host
+    click.echo(f"Vindima answers at http://{shown}:{listening.getsockname()[1]}", err=True)
+    serving.serve(app, listening, server or serving.default_server())
+
+
+@main.command()
+@click.option("--source", metavar="SOURCE", help="mirror, live or an address that begins with http.")
+@click.option("--method", metavar="METHOD", help="csv (the downloads) or pages (every year's page).")
+@click.option("--accept", metavar="ACCEPT", help="newer refuses less than is on hand, any takes it.")
+def collect(**chosen: str | None) -> None:
+    """Collect all tables into the raw zone; what is not given is taken from params.yaml."""
+    import yaml
+
+    from vindima import paths
+    from vindima.ingestion import site
+
+    params = yaml.safe_load(paths.PARAMS.read_text(encoding="utf-8"))["collect"]
+    params |= {name: value for name, value in chosen.items() if value is not None}
+    manifest = site.collect(**params, raw_dir=paths.RAW)
+    files = len(manifest["files"])
+    click.echo(f"vintage {manifest['vintage']} from {manifest['source']}: {files} files in {paths.RAW}")
+
+
+@main.command()
+@click.option("--raw", type=click.Path(path_type=Path), help="The raw zone to read; by default data/raw.")
+@click.option("--figures", type=click.Path(path_type=Path), help="Where to write; by default data/figures.")
+def freeze(raw: Path | None, figures: Path | None) -> None:
+    """Make the bundled figures, which the mirror serves, from a raw zone of downloads."""
+    from vindima import paths
+    from vindima.ingestion.figures import write
+
+    write(raw or paths.RAW, figures or paths.FIGURES)
+    click.echo(f"figures of {raw or paths.RAW} in {figures or paths.FIGURES}")

@@ -1,0 +1,219 @@
+"""One contract for each stored table, and the one way in which tables are written and read.
+
+A contract fixes the columns, their order and types, the key, and the range of every number. It is
+checked as a whole, so that one run lists every defect.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+import pyarrow as pyarrow
+import pyarrow.parquet as pq
+
+from vindima.errors import VindimaError
+
+STATUSES = ("reported", "corrected", "not_available", "withheld", "marked", "aggregate_only", "blank")
+FLOWS = ("imports", "exports")
+GRAPE_CLASSES = ("viniferas", "american_hybrid", "table_grapes", "unclassified")
+COLOURS = ("red", "white_and_rose", "white")
+QUANTILES = {"q025": 0.025, "q10": 0.1, "q50": 0.5, "q90": 0.9, "q975": 0.975}
+SMALL_INTEGERS = ("year", "cutoff", "horizon")
+
+
+@dataclass(frozen=True)
+class Contract:
+    """A stored table: its name, its key, and the pandera schema that every row obeys."""
+
+    name: str
+    key: tuple[str, ...]
+    schema: pa.DataFrameSchema
+
+
+def _words(isin: tuple[str, ...] | None = None, nullable: bool = False) -> pa.Column:
+    return pa.Column(str, pa.Check.isin(isin) if isin else None, nullable=nullable)
+
+
+def _year() -> pa.Column:
+    return pa.Column("int16", pa.Check.in_range(1900, 2200))
+
+
+def _amount(nullable: bool = True) -> pa.Column:
+    return pa.Column(float, [pa.Check.ge(0), pa.Check(np.isfinite)], nullable=nullable)
+
+
+def _price(nullable: bool = False) -> pa.Column:
+    return pa.Column(float, [pa.Check.gt(0), pa.Check(np.isfinite)], nullable=nullable)
+
+
+def _contract(name: str, key: tuple[str, ...], columns: dict[str, pa.Column], *checks: pa.Check) -> Contract:
+    schema = pa.DataFrameSchema(columns, checks=list(checks), strict=True, ordered=True, unique=list(key), name=name)
+    return Contract(name, key, schema)
+
+
+def _status_tells_why_null(quantity: str, status: str) -> pa.Check:
+    """A number is there where its status says so, and only there."""
+    present = ("reported", "corrected", "aggregate_only")
+    return pa.Check(
+        lambda frame: frame[quantity].notna() == frame[status].isin(present),
+        error=f"{quantity} is a number exactly where {status} is one of {', '.join(present)}",
+    )
+
+
+_BY_PRODUCT = {
+    "year": _year(),
+    "product_group": _words(),
+    "product": _words(),
+    "product_pt": _words(),
+    "quantity_l": _amount(),
+    "status": _words(STATUSES),
+}
+_PRODUCT_KEY = ("product_group", "product", "year")
+
+PRODUCTION = _contract("production", _PRODUCT_KEY, _BY_PRODUCT, _status_tells_why_null("quantity_l", "status"))
+SALES = _contract("sales", _PRODUCT_KEY, _BY_PRODUCT, _status_tells_why_null("quantity_l", "status"))
+PROCESSING = _contract(
+    "processing",
+    ("grape_class", "colour", "cultivar", "year"),
+    {
+        "year": _year(),
+        "grape_class": _words(GRAPE_CLASSES),
+        "colour": _words(COLOURS, nullable=True),
+        "cultivar": _words(),
+        "cultivar_pt": _words(),
+        "quantity_kg": _amount(),
+        "status": _words(STATUSES),
+    },
+    _status_tells_why_null("quantity_kg", "status"),
+)
+TRADE = _contract(
+    "trade",
+    ("flow", "product", "country", "year"),
+    {
+        "flow": _words(FLOWS),
+        "product": _words(),
+        "country": pa.Column(str, pa.Check.str_matches(r"^([A-Z]{3}|OTHER|UNDECLARED|SHIP_SUPPLIES)$")),
+        "year": _year(),
+        "country_pt": _words(),
+        "quantity_kg": _amount(),
+        "value_usd": _amount(),
+        "quantity_kg_published": _amount(),
+        "value_usd_published": _amount(),
+        "quantity_status": _words(STATUSES),
+        "value_status": _words(STATUSES),
+    },
+    _status_tells_why_null("quantity_kg", "quantity_status"),
+    _status_tells_why_null("value_usd", "value_status"),
+)
+TOTALS = _contract(
+    "totals",
+    ("table", "group", "year"),
+    {
+        "table": _words(),
+        "group": _words(),
+        "year": _year(),
+        "published": _amount(),
+        "computed": _amount(),
+        "difference": pa.Column(float, nullable=True),
+        "verdict": _words(("equal", "differs", "aggregate_only", "not_available")),
+    },
+)
+PRICES = _contract(
+    "prices",
+    ("series", "year"),
+    {
+        "series": _words(),
+        "flow": _words(FLOWS),
+        "product": _words(),
+        "country": _words(nullable=True),
+        "year": _year(),
+        "quantity_kg": _price(),
+        "value_usd": _price(),
+        "price_usd_kg": _price(),
+        "price_usd_kg_real": _price(nullable=True),
+        "price_brl_kg": _price(nullable=True),
+        "price_brl_kg_real": _price(nullable=True),
+        "corrected": pa.Column(bool),
+    },
+)
+
+_quantiles_ordered = pa.Check(
+    lambda frame: (frame[list(QUANTILES)].diff(axis=1).iloc[:, 1:] >= 0).all(axis=1),
+    error="quantiles never cross",
+)
+_target = {
+    "series": _words(),
+    "cutoff": _year(),
+    "horizon": pa.Column("int16", pa.Check.ge(1)),
+    "year": _year(),
+    "model": _words(),
+}
+_predicted = {"forecast": _price(), **{name: _price() for name in QUANTILES}}
+_target_year = pa.Check(
+    lambda frame: frame["year"] == frame["cutoff"] + frame["horizon"], error="year = cutoff + horizon"
+)
+
+FORECASTS = _contract(
+    "forecasts",
+    ("series", "horizon"),
+    {**_target, **_predicted},
+    _quantiles_ordered,
+    _target_year,
+    pa.Check(lambda frame: frame["forecast"] == frame["q50"], error="the forecast is the median"),
+)
+_SCORED = {**_target, "actual": _price(nullable=True), "actual_published": _price(), **_predicted}
+_SCORED_KEY = ("model", "series", "cutoff", "horizon")
+BACKTEST = _contract("backtest", _SCORED_KEY, _SCORED, _quantiles_ordered, _target_year)
+BENCHMARK = _contract("benchmark", _SCORED_KEY, _SCORED, _quantiles_ordered, _target_year)
+
+_ARROW = {"int16": pyarrow.int16(), "float64": pyarrow.float64(), "bool": pyarrow.bool_()}
+
+
+def frame(rows: list[tuple], contract: Contract) -> pd.DataFrame:
+    """Rows in the order of the contract's columns as a frame with its number columns typed."""
+    columns = contract.schema.columns
+    numbers = {name: float for name, column in columns.items() if str(column.dtype) == "float64"}
+    return pd.DataFrame(rows, columns=list(columns)).astype(numbers)
+
+
+def validate(frame: pd.DataFrame, contract: Contract) -> pd.DataFrame:
+    """`frame` in the contract's types, columns in its order, rows sorted by its key.
+
+    Raises VindimaError that lists every defect: column, rule, and the key of the first rows that break it.
+    """
+    known = [name for name in contract.schema.columns if name in frame]
+    ordered = frame[known + [name for name in frame if name not in known]]
+    typed = ordered.astype({name: "int16" for name in SMALL_INTEGERS if name in frame})
+    typed = typed.sort_values(list(contract.key), kind="stable").reset_index(drop=True)
+    try:
+        return contract.schema.validate(typed, lazy=True)
+    except pa.errors.SchemaErrors as errors:
+        cases = errors.failure_cases
+        lines = []
+        for (column, check), group in cases.groupby(["column", "check"], dropna=False, sort=True):
+            rows = group["index"].dropna().astype(int).unique()[:3]
+            keys = [" ".join(map(str, key)) for key in typed.loc[rows, list(contract.key)].itertuples(index=False)]
+            got = ", ".join(dict.fromkeys(group["failure_case"].astype(str).tolist()[:3]))
+            lines.append(f"{column}: expected {check}, got {got}" + (f" at {'; '.join(keys)}" if keys else ""))
+        raise VindimaError(f"table {contract.name} breaks its contract:\n  " + "\n  ".join(lines)) from None
+
+
+def write(frame: pd.DataFrame, contract: Contract, path: Path) -> pd.DataFrame:
+    """Validate `frame`, write it as parquet to `path` (aside, then renamed) and return what was written."""
+    valid = validate(frame, contract)
+    fields = [(name, _ARROW.get(str(dtype), pyarrow.string())) for name, dtype in valid.dtypes.items()]
+    table = pyarrow.Table.from_pandas(valid, schema=pyarrow.schema(fields), preserve_index=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(path.name + ".new")
+    pq.write_table(table.replace_schema_metadata(None), aside)
+    aside.replace(path)
+    return valid
+
+
+def read(path: Path) -> pd.DataFrame:
+    """The table stored at `path`; a missing file is a VindimaError that names the stage to run."""
+    if not path.is_file():
+        raise VindimaError(f"{path.parent.name}/{path.name} is not there: run `make` (or `dvc repro`) first")
+    return pd.read_parquet(path)

@@ -1,0 +1,271 @@
+"""From rows of text to typed, validated tables, and the published totals beside what their parts add up to."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from vindima.errors import VindimaError
+from vindima.etl import corrections, schemas
+from vindima.etl.countries import country_code
+from vindima.ingestion import lake
+from vindima.ingestion.catalogue import TABLES, Table
+from vindima.ingestion.parse import RawTable, Row
+from vindima.labels import GROUPS, PRODUCTS, slug
+
+MARKS = {"": "blank", "nd": "not_available", "*": "withheld", "+": "marked"}
+"""What the source prints where it prints no number."""
+
+NUMBER = re.compile(r"(?:\d{1,3}(?:\.\d{3})+|\d+)(?:,\d+)?")
+"""`1234`, `1.234`, `1234,5` and `1.234,5`: a point groups thousands, a comma starts decimals."""
+
+ROUNDING = 0.5
+"""A total within half a unit of its parts is equal: the source prints some years with decimals, some without."""
+
+CONTRACTS = {
+    "production": schemas.PRODUCTION,
+    "sales": schemas.SALES,
+    "processing": schemas.PROCESSING,
+    "trade": schemas.TRADE,
+    "totals": schemas.TOTALS,
+}
+
+FOOTNOTE_AGGREGATES = {
+    "processing_viniferas": "Uvas viníferas",
+    "processing_american_hybrid": "Uvas americanas ou híbridas",
+}
+
+
+def number(text: str) -> float:
+    """'124.233.465,78' → 124233465.78. Raises ValueError for what is no number of the source."""
+    if not NUMBER.fullmatch(text):
+        raise ValueError(f"expected a number like 1234, 1.234 or 1.234,5 or one of nd * + and blank, got {text!r}")
+    return float(text.replace(".", "").replace(",", "."))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One published cell: its number, or null and the status that tells why."""
+
+    value: float | None
+    status: str
+
+
+def read_cell(text: str, where: str) -> Cell:
+    """'nd' → Cell(None, 'not_available'); '0' → Cell(0.0, 'reported'); a page's '-' is 0.
+
+    Raises VindimaError that names `where` for anything that is neither a number nor a mark.
+    """
+    text = text.strip()
+    if text in MARKS:
+        return Cell(None, MARKS[text])
+    try:
+        return Cell(0.0 if text == "-" else number(text), "reported")
+    except ValueError as error:
+        raise VindimaError(f"{where}: {error}") from None
+
+
+def combine(cells: Iterable[Cell]) -> Cell:
+    """The sum of cells that share a key; null, with the first status, where none of them has a number."""
+    cells = list(cells)
+    numbers = [cell.value for cell in cells if cell.value is not None]
+    return Cell(sum(numbers), "reported") if numbers else cells[0]
+
+
+def _cells(raw: RawTable, row: Row, table: Table, last_year: int) -> Iterator[tuple[int, list[Cell]]]:
+    """For each year up to `last_year`, the row's cells in the order of `table.measures`."""
+    width = len(table.measures)
+    for position, year in enumerate(raw.years):
+        if year <= last_year:
+            where = f"{table.slug} {year}, row {row.row} ({row.label.strip()})"
+            texts = row.cells[position * width : (position + 1) * width]
+            yield year, [read_cell(text, where) for text in texts]
+
+
+def _name(label: str) -> str:
+    """Label without stray spaces and footnote marks: ' Clairette(1)' → 'Clairette'."""
+    return re.sub(r"\(\d\)$", "", " ".join(label.split()))
+
+
+@dataclass(frozen=True)
+class _GroupRow:
+    """A part of a group in one year, or the group itself under the label `all`."""
+
+    group: str | None
+    label: str
+    year: int
+    cell: Cell
+
+
+def _groups(raw: RawTable, table: Table) -> list[tuple[str, Row, list[Row]]]:
+    """Group name, group row and its parts, in the site's order.
+
+    A page says of each row whether it is an item. In a download a part's `control` starts with its group's two
+    letters (`vm_Tinto`); without that column a group is known by its capitals.
+    """
+    known = GROUPS[table.section]
+    groups: list[tuple[str, Row, list[Row]]] = []
+    for row in raw.rows:
+        label = " ".join(row.label.split())
+        if row.level is not None:
+            part = row.level == "subitem"
+        elif row.control is not None:
+            part = bool(re.match(r"[a-z]{2}_", row.control))
+        else:
+            part = label != label.upper()
+        where = f"{table.slug}, row {row.row}"
+        if not part:
+            if label not in known:
+                raise VindimaError(f"{where}: expected one of the groups {', '.join(known)}, got {label!r}")
+            groups.append((known[label], row, []))
+        elif groups:
+            groups[-1][2].append(row)
+        else:
+            raise VindimaError(f"{where}: {label!r} stands before the first group row")
+    return groups
+
+
+def _verdict(published: Cell, parts: list[Cell]) -> tuple[float | None, str]:
+    """Sum of the parts (null where there is none to speak of) and how it compares with the published total."""
+    if published.value is None:
+        return None, "not_available"
+    computed = sum(cell.value or 0.0 for cell in parts)
+    if published.value and not computed:
+        return None, "aggregate_only"
+    return computed, "equal" if abs(published.value - computed) <= ROUNDING else "differs"
+
+
+def _hierarchical(raw: RawTable, table: Table, last_year: int) -> tuple[list[_GroupRow], list[tuple]]:
+    """Rows and `totals` tuples of a table whose rows stand in groups.
+
+    A group without parts, or with parts that are all 0 or blank in a year when the group is not, is one row
+    with the label `all`.
+    """
+    rows, totals = [], []
+    for group, total_row, part_rows in _groups(raw, table):
+        published = {year: cell for year, [cell] in _cells(raw, total_row, table, last_year)}
+        parts: dict[int, dict[str, list[Cell]]] = {year: {} for year in published}
+        for row in part_rows:
+            for year, [cell] in _cells(raw, row, table, last_year):
+                parts[year].setdefault(_name(row.label), []).append(cell)
+        for year, total in published.items():
+            cells = {label: combine(same) for label, same in parts[year].items()}
+            computed, verdict = _verdict(total, list(cells.values()))
+            if not part_rows or verdict == "aggregate_only":
+                status = "aggregate_only" if total.value is not None else total.status
+                rows.append(_GroupRow(group, "all", year, Cell(total.value, status)))
+            else:
+                rows += [_GroupRow(group, label, year, cell) for label, cell in cells.items()]
+            if part_rows:
+                gap = None if computed is None or total.value is None else total.value - computed
+                totals.append((table.slug, group, year, total.value, computed, gap, verdict))
+    return rows, totals
+
+
+def _by_product(raw: RawTable, table: Table, last_year: int) -> tuple[list[tuple], list[tuple]]:
+    """Production or sales in litres: a tuple for each product group, product and year; and the totals."""
+    rows, totals = _hierarchical(raw, table, last_year)
+    found = []
+    for row in rows:
+        product = row.label if row.label == "all" else slug(PRODUCTS.get(row.label, row.label))
+        found.append((row.year, row.group, product, _portuguese(row.label), row.cell.value, row.cell.status))
+    return found, totals
+
+
+def _portuguese(label: str) -> str:
+    return "Total do grupo" if label == "all" else label
+
+
+def _footnote_aggregates(raw: RawTable, table: Table, last_year: int) -> Iterator[_GroupRow]:
+    """The aggregates that only a page's footnote gives: `[Uvas viníferas: 99.738.086; …]`, in kilograms."""
+    label = FOOTNOTE_AGGREGATES.get(table.slug)
+    for note in raw.notes:
+        if label and note.year <= last_year and (match := re.search(rf"{label}: ({NUMBER.pattern})", note.text)):
+            yield _GroupRow(None, "all", note.year, Cell(number(match[1]), "aggregate_only"))
+
+
+def _processing(raw: RawTable, table: Table, last_year: int) -> tuple[list[tuple], list[tuple]]:
+    """Grapes processed in kilograms: a tuple for each colour, cultivar and year; and the totals."""
+    if table.topic == "unclassified":
+        totals: list[tuple] = []
+        rows = [
+            _GroupRow(None, _name(row.label), year, cell)
+            for row in raw.rows
+            for year, [cell] in _cells(raw, row, table, last_year)
+        ]
+    else:
+        rows, totals = _hierarchical(raw, table, last_year)
+    rows += _footnote_aggregates(raw, table, last_year)
+    found = [
+        (row.year, table.topic, row.group, slug(row.label), _portuguese(row.label), row.cell.value, row.cell.status)
+        for row in rows
+    ]
+    return found, totals
+
+
+def _trade(raw: RawTable, table: Table, last_year: int) -> list[tuple]:
+    """Imports or exports of one product: a tuple for each country and year.
+
+    Names of one country are summed under the label that was last seen with trade.
+    """
+    labels: dict[str, tuple[int, str]] = {}
+    cells: dict[tuple[str, int], list[list[Cell]]] = {}
+    for row in raw.rows:
+        try:
+            country = country_code(row.label)
+        except VindimaError as error:
+            raise VindimaError(f"{table.slug}, row {row.row}: {error}") from None
+        by_year = dict(_cells(raw, row, table, last_year))
+        for year, pair in by_year.items():
+            cells.setdefault((country, year), []).append(pair)
+        last_traded = max((year for year, pair in by_year.items() if any(cell.value for cell in pair)), default=0)
+        labels[country] = max(labels.get(country, (0, "")), (last_traded, " ".join(row.label.split())))
+    found = []
+    for (country, year), pairs in cells.items():
+        quantity, value = (combine(column) for column in zip(*pairs, strict=True))
+        kg, usd = quantity.value, value.value
+        place = (table.section, table.topic, country, year, labels[country][1])
+        found.append((*place, kg, usd, kg, usd, quantity.status, value.status))
+    return found
+
+
+def tidy(tables: dict[str, RawTable], last_year: int | None, scope: corrections.Scope) -> dict[str, pd.DataFrame]:
+    """The five tidy tables by name: production, sales, processing, trade, totals.
+
+    `last_year` cuts every table; None stands for the newest year of trade. `scope` says which corrections of the
+    register apply. Raises VindimaError for a missing table, an unreadable cell, an unmapped country, a year that
+    the trade tables do not reach, or a broken contract.
+    """
+    if missing := sorted(set(TABLES) - set(tables)):
+        raise VindimaError(f"the raw zone lacks {', '.join(missing)}: run the collect stage again")
+    newest = max(max(tables[slug_].years) for slug_, table in TABLES.items() if table.is_trade)
+    oldest = min(min(tables[slug_].years) for slug_, table in TABLES.items() if table.is_trade)
+    if last_year is None:
+        last_year = newest
+    elif not oldest <= last_year <= newest:
+        raise VindimaError(f"data.last_year: expected a year of trade from {oldest} to {newest}, got {last_year}")
+
+    found: dict[str, list[tuple]] = {name: [] for name in CONTRACTS}
+    for table in TABLES.values():
+        raw = tables[table.slug]
+        if table.is_trade:
+            found["trade"] += _trade(raw, table, last_year)
+        else:
+            build = _processing if table.section == "processing" else _by_product
+            rows, totals = build(raw, table, last_year)
+            found[table.section] += rows
+            found["totals"] += totals
+    frames = {name: schemas.frame(rows, CONTRACTS[name]) for name, rows in found.items()}
+    frames["trade"] = corrections.apply(frames["trade"], scope)
+    return {name: schemas.validate(frame, CONTRACTS[name]) for name, frame in frames.items()}
+
+
+def run(raw_dir: Path, tidy_dir: Path, last_year: int | None, scope: corrections.Scope) -> dict[str, pd.DataFrame]:
+    """Tidy the raw zone in `raw_dir` into `tidy_dir/<table>.parquet` and return the tables."""
+    _, tables = lake.read(raw_dir)
+    frames = tidy(tables, last_year, scope)
+    for name, frame in frames.items():
+        schemas.write(frame, CONTRACTS[name], tidy_dir / f"{name}.parquet")
+    return frames

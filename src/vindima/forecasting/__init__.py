@@ -1,0 +1,1 @@
+"""From yearly prices to forecasts with measured uncertainty."""

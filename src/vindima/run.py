@@ -1,0 +1,98 @@
+"""Runs the pipeline, and one stage of it: a notebook executed by Papermill with strict parameters."""
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vindima import paths
+from vindima.errors import VindimaError
+
+KERNEL = "python3"
+
+
+def stage_notebook(stage: str, folder: Path) -> Path:
+    """'tidy' → notebooks/20-tidy.ipynb; VindimaError that lists the stages for a name that is none."""
+    notebooks = {path.stem.partition("-")[2]: path for path in sorted(folder.glob("[0-9][0-9]-*.ipynb"))}
+    if stage not in notebooks:
+        raise VindimaError(f"no stage is called {stage!r}; the stages are {', '.join(notebooks)}")
+    return notebooks[stage]
+
+
+def stage_parameters(stage: str, root: Path) -> dict[str, Any]:
+    """The stage's `params` of `dvc.yaml` with the values of `params.yaml`; `data.last_year` becomes `last_year`."""
+    stages = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    params = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
+    if not isinstance(params, dict):
+        raise VindimaError("params.yaml: expected sections such as data: {last_year: null}, got " + repr(params))
+    values = {}
+    for dotted in stages[stage].get("params", []):
+        section, _, name = dotted.partition(".")
+        if not isinstance(params.get(section), dict) or name not in params[section]:
+            raise VindimaError(f"params.yaml lacks {dotted}, which stage {stage} takes")
+        values[name] = params[section][name]
+    return values
+
+
+def check_parameters(given: Mapping[str, Any], notebook: Path) -> None:
+    """Refuse parameters that the notebook's `parameters` cell does not name, and names that were not given."""
+    import papermill
+
+    taken = set(papermill.inspect_notebook(str(notebook)))
+    if unknown := sorted(set(given) - taken):
+        raise VindimaError(f"{notebook.name} takes no parameter {', '.join(unknown)}; it takes {_listed(taken)}")
+    if missing := sorted(taken - set(given)):
+        raise VindimaError(f"{notebook.name} was not given {', '.join(missing)}; it takes {_listed(taken)}")
+
+
+def _listed(names: set[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
+
+
+def run_stage(stage: str, overrides: Mapping[str, Any] | None = None, root: Path = paths.ROOT) -> Path:
+    """Execute a stage's notebook in the project's folder; return the executed copy in `reports/runs`.
+
+    The copy is a log: no stage reads it. Raises VindimaError with the notebook's own sentence where it ended in a
+    VindimaError, else with the error and the place of the log.
+    """
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    notebook = stage_notebook(stage, root / "notebooks")
+    given = stage_parameters(stage, root) | dict(overrides or {})
+    check_parameters(given, notebook)
+    log = root / "reports" / "runs" / notebook.name
+    log.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        papermill.execute_notebook(
+            str(notebook), str(log), parameters=given, kernel_name=KERNEL, cwd=str(root), progress_bar=True
+        )
+    except PapermillExecutionError as error:
+        if error.ename == VindimaError.__name__:
+            raise VindimaError(f"stage {stage}: {error.evalue}") from None
+        raise VindimaError(
+            f"stage {stage} stopped at cell {error.cell_index} with {error.ename}: {error.evalue} "
+            f"(the whole notebook: {log.relative_to(root)})"
+        ) from None
+    return log
+
+
+def run_pipeline(until: str | None = None, force: bool = False) -> None:
+    """`dvc repro` (up to and with stage `until`), then publish the set that the service and the reports read."""
+    from vindima.serving import store
+
+    command = [
+        sys.executable,
+        "-m",
+        "dvc",
+        "repro",
+        *(["--force"] if force else []),
+        *([until] if until else []),
+    ]
+    if subprocess.run(command, cwd=paths.ROOT, check=False).returncode:
+        raise VindimaError("the pipeline stopped; the last set that was published goes on being served")
+    if until is None:
+        store.publish()

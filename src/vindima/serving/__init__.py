@@ -1,0 +1,1 @@
+"""What people and programs see: the store, the service, the figures."""

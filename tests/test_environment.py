@@ -1,0 +1,76 @@
+"""The lock, the conda environment and the ranges of pyproject.toml say the same."""
+
+import importlib.metadata
+import re
+import runpy
+import tomllib
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from rattler import MatchSpec
+
+from tests.conftest import ROOT
+
+ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+LOCK = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def locked() -> dict[str, list[Requirement]]:
+    found: dict[str, list[Requirement]] = {}
+    for line in LOCK.splitlines():
+        if re.match(r"[a-z0-9]", line):
+            requirement = Requirement(line.removesuffix(" \\"))
+            found.setdefault(requirement.name, []).append(requirement)
+    return found
+
+
+def test_environment_yml_is_what_the_lock_makes():
+    module = runpy.run_path(str(ROOT / "deploy" / "environment.py"))
+    expected = module["environment"](LOCK)
+    assert (ROOT / "environment.yml").read_text(encoding="utf-8") == expected, "run `make lock`"
+
+
+def test_pip_section_of_the_conda_environment_holds_every_locked_requirement():
+    pip = next(entry["pip"] for entry in ENVIRONMENT["dependencies"] if isinstance(entry, dict))
+    pinned = [str(requirement) for versions in locked().values() for requirement in versions]
+    assert [str(Requirement(line)) for line in pip[:-1]] == pinned
+    assert pip[-1] == "--editable ."
+
+
+def test_conda_lines_are_readable_by_conda():
+    lines = [entry for entry in ENVIRONMENT["dependencies"] if isinstance(entry, str)]
+    names = [str(MatchSpec(line).name) for line in lines]
+    assert any("python" in name for name in names)
+    assert any("pip" in name for name in names)
+
+
+def test_conda_and_the_package_ask_for_the_same_pythons():
+    python = next(entry for entry in ENVIRONMENT["dependencies"] if str(entry).startswith("python"))
+    assert set(python.removeprefix("python ").split(",")) == set(PROJECT["requires-python"].split(","))
+
+
+def test_lock_names_no_address_and_hashes_everything():
+    assert "://" not in LOCK
+    assert "index-url" not in LOCK
+    for line in LOCK.splitlines():
+        assert line.endswith("\\") or "--hash=sha256:" in line
+
+
+@pytest.mark.parametrize(
+    "line",
+    PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"],
+    ids=lambda line: line.split(">")[0],
+)
+def test_lock_satisfies_each_range(line: str):
+    wanted = Requirement(line)
+    versions = locked()[re.sub(r"[-_.]+", "-", wanted.name).lower()]
+    assert all(wanted.specifier.contains(str(version.specifier).removeprefix("==")) for version in versions)
+
+
+def test_what_is_installed_is_what_is_locked():
+    for name, versions in locked().items():
+        wanted = [version for version in versions if version.marker is None or version.marker.evaluate()]
+        if wanted:
+            assert str(wanted[0].specifier) == f"=={importlib.metadata.version(name)}", name
