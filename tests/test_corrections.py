@@ -12,7 +12,7 @@ SWAP = Correction("exports_table_wine", "RUS", 2013, (6.0, 15.0), (15.0, 6.0), "
 GUESS = dataclasses.replace(SWAP, country="ESP", certainty="likely")
 
 
-@pytest.fixture()
+@pytest.fixture
 def trade() -> pd.DataFrame:
     frame = pd.DataFrame(
         {

@@ -4,12 +4,12 @@ import pandas as pd
 import pytest
 
 from vindima.errors import VindimaError
-from vindima.etl.prices import prices
+from vindima.etl.prices import as_published, prices
 
 COUNTRIES = ("CHL", "ITA", "OTHER", "USA")
 
 
-@pytest.fixture()
+@pytest.fixture
 def trade() -> pd.DataFrame:
     return pd.DataFrame(
         {
@@ -60,10 +60,16 @@ def test_price_that_rests_on_a_corrected_figure_is_marked_and_so_is_its_total(tr
 
 
 def test_engine_of_a_later_version_is_refused(trade: pd.DataFrame):
-    with pytest.raises(VindimaError, match="prices.engine: expected duckdb"):
+    with pytest.raises(VindimaError, match=r"prices\.engine: expected duckdb"):
         prices(trade, None, "spark")
 
 
 def test_base_year_outside_the_data_is_refused(trade: pd.DataFrame):
-    with pytest.raises(VindimaError, match="prices.base_year: expected a year from 2000 to 2001, got 1999"):
+    with pytest.raises(VindimaError, match=r"prices\.base_year: expected a year from 2000 to 2001, got 1999"):
         prices(trade, 1999, "duckdb")
+
+
+def test_prices_as_published_ignore_corrections(trade: pd.DataFrame):
+    published = trade.assign(quantity_kg_published=trade["quantity_kg"], value_usd_published=trade["value_usd"] * 2)
+    doubled = as_published(published).set_index(["series", "year"])["price_usd_kg"]
+    assert doubled.to_dict() == (by_series(trade)["price_usd_kg"] * 2).to_dict()

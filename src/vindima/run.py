@@ -12,6 +12,8 @@ from vindima import paths
 from vindima.errors import VindimaError
 
 KERNEL = "python3"
+QUIET = ["--IPKernelApp.log_level=ERROR"]
+"""A kernel on loopback warns at every start that its traffic is not encrypted."""
 
 
 def stage_notebook(stage: str, folder: Path) -> Path:
@@ -68,7 +70,12 @@ def run_stage(stage: str, overrides: Mapping[str, Any] | None = None, root: Path
     log.parent.mkdir(parents=True, exist_ok=True)
     try:
         papermill.execute_notebook(
-            str(notebook), str(log), parameters=given, kernel_name=KERNEL, cwd=str(root), progress_bar=True
+            str(notebook),
+            str(log),
+            parameters=given,
+            kernel_name=KERNEL,
+            cwd=str(root),
+            extra_arguments=QUIET,
         )
     except PapermillExecutionError as error:
         if error.ename == VindimaError.__name__:

@@ -48,14 +48,26 @@ def prices(trade: pd.DataFrame, base_year: int | None, engine: str) -> pd.DataFr
     first, last = int(trade["year"].min()), int(trade["year"].max())
     if base_year is not None and not first <= base_year <= last:
         raise VindimaError(f"prices.base_year: expected a year from {first} to {last}, got {base_year}")
-    connection = ibis.duckdb.connect()
-    try:
-        frame = connection.to_pandas(unit_values(connection.create_table("trade", trade)))
-    finally:
-        connection.disconnect()
+    frame = _on_duckdb(trade)
     for column in NOT_YET_COMPUTED:
         frame[column] = float("nan")
     return schemas.validate(frame, schemas.PRICES)
+
+
+def as_published(trade: pd.DataFrame) -> pd.DataFrame:
+    """`series, year, price_usd_kg` from the figures as published, before any correction."""
+    measures = ["quantity_kg", "value_usd"]
+    published = trade.drop(columns=measures).rename(columns={f"{name}_published": name for name in measures})
+    frame = _on_duckdb(published)[["series", "year", "price_usd_kg"]]
+    return frame.sort_values(["series", "year"], ignore_index=True)
+
+
+def _on_duckdb(trade: pd.DataFrame) -> pd.DataFrame:
+    connection = ibis.duckdb.connect()
+    try:
+        return connection.to_pandas(unit_values(connection.create_table("trade", trade)))
+    finally:
+        connection.disconnect()
 
 
 def run(tidy_dir: Path, prices_dir: Path, base_year: int | None, engine: str) -> pd.DataFrame:

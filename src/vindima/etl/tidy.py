@@ -12,7 +12,7 @@ from vindima.etl import corrections, schemas
 from vindima.etl.countries import country_code
 from vindima.ingestion import lake
 from vindima.ingestion.catalogue import TABLES, Table
-from vindima.ingestion.parse import RawTable, Row
+from vindima.ingestion.parse import RawTable, Row, aggregates
 from vindima.labels import GROUPS, PRODUCTS, slug
 
 MARKS = {"": "blank", "nd": "not_available", "*": "withheld", "+": "marked"}
@@ -180,10 +180,11 @@ def _portuguese(label: str) -> str:
 
 def _footnote_aggregates(raw: RawTable, table: Table, last_year: int) -> Iterator[_GroupRow]:
     """The aggregates that only a page's footnote gives: `[Uvas viníferas: 99.738.086; …]`, in kilograms."""
-    label = FOOTNOTE_AGGREGATES.get(table.slug)
+    label = FOOTNOTE_AGGREGATES.get(table.slug, "")
     for note in raw.notes:
-        if label and note.year <= last_year and (match := re.search(rf"{label}: ({NUMBER.pattern})", note.text)):
-            yield _GroupRow(None, "all", note.year, Cell(number(match[1]), "aggregate_only"))
+        if note.year <= last_year and (figure := dict(aggregates(note.text)).get(label)):
+            where = f"{table.slug} {note.year}, footnote"
+            yield _GroupRow(None, "all", note.year, Cell(read_cell(figure, where).value, "aggregate_only"))
 
 
 def _processing(raw: RawTable, table: Table, last_year: int) -> tuple[list[tuple], list[tuple]]:

@@ -1,0 +1,152 @@
+"""Expanding windows: what each model would have forecast at each cutoff, beside what came."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from vindima.errors import VindimaError
+from vindima.etl.schemas import QUANTILES
+from vindima.forecasting import intervals
+from vindima.forecasting.models import POOLED, fit_panel, log_quantiles, model
+from vindima.forecasting.stored import six_digits
+
+NEVER_FORECAST = ("OTHER", "UNDECLARED", "SHIP_SUPPLIES", "BRA")
+COUNTRY_YEARS = 12
+COUNTRY_KG = 1000.0
+TOTAL_YEARS = 5
+"""The fewest priced years of a total: exponential smoothing refuses shorter ones. Since 1974 no total has fewer."""
+WARM_UP = 1995
+"""First cutoff whose errors calibrate intervals; those before `first_cutoff` are not scored."""
+LONGEST_HORIZON = 10
+
+
+def eligible(prices: pd.DataFrame, cutoff: int) -> list[str]:
+    """The series that are forecast at `cutoff`, sorted, by what was known then.
+
+    All totals, once they have 5 priced years; and each country series with at least 12 years of 1,000 kg or more
+    and a value above 0, one of them the cutoff year. What is no country, and Brazil, never.
+    """
+    known = prices[prices["year"] <= cutoff]
+    total_years = known.loc[known["country"].isna(), "series"].value_counts()
+    traded = known[
+        known["country"].notna()
+        & ~known["country"].isin(NEVER_FORECAST)
+        & (known["quantity_kg"] >= COUNTRY_KG)
+        & (known["value_usd"] > 0)
+    ]
+    years = traded.groupby("series")["year"].agg(["size", "max"])
+    countries = years.index[(years["size"] >= COUNTRY_YEARS) & (years["max"] == cutoff)]
+    return sorted([*total_years.index[total_years >= TOTAL_YEARS], *countries])
+
+
+def check_horizons(horizons: Iterable[int]) -> list[int]:
+    """The horizons sorted; raises VindimaError unless they are different whole years from 1 to 10."""
+    steps = list(horizons)
+    allowed = range(1, LONGEST_HORIZON + 1)
+    if not steps or len(set(steps)) < len(steps) or any(step not in allowed for step in steps):
+        raise VindimaError(f"horizons: expected different whole years from 1 to {LONGEST_HORIZON}, got {list(steps)}")
+    return sorted(int(step) for step in steps)
+
+
+def check_cutoff(prices: pd.DataFrame, cutoff: int) -> list[str]:
+    """The series eligible at `cutoff`; raises VindimaError where the data do not reach it or none is eligible."""
+    if prices.empty:
+        raise VindimaError("there is no price to forecast from: expected at least one row in the prices, got none")
+    first, newest = int(prices["year"].min()), int(prices["year"].max())
+    if not first <= cutoff <= newest:
+        raise VindimaError(f"cutoff: expected a year of the data, {first} to {newest}, got {cutoff}")
+    series = eligible(prices, cutoff)
+    if not series:
+        raise VindimaError(
+            f"cutoff {cutoff}: expected a total with {TOTAL_YEARS} priced years or a country with {COUNTRY_YEARS} "
+            f"years of {COUNTRY_KG:,.0f} kg, one of them {cutoff}; no series has that"
+        )
+    return series
+
+
+def rolling(name: str, prices: pd.DataFrame, cutoffs: Iterable[int], horizons: list[int]) -> pd.DataFrame:
+    """The model's own forecasts at each cutoff, for the target years that have a price.
+
+    Columns `series, cutoff, horizon, year, log_actual` and `q025 … q975` of the log price, as the model gives them.
+    A cutoff at which no series is eligible has no rows.
+    """
+    actual = prices[["series", "year", "price_usd_kg"]]
+    frames = []
+    for cutoff in cutoffs:
+        series = eligible(prices, cutoff)
+        if not series:
+            continue
+        made = log_quantiles(fit_panel(name, model(name), prices, series, cutoff), horizons)
+        made["cutoff"] = cutoff
+        made["year"] = cutoff + made["horizon"]
+        frames.append(made.merge(actual, on=["series", "year"]))
+    columns = ["series", "cutoff", "horizon", "year", "log_actual", *QUANTILES]
+    if not frames:
+        return pd.DataFrame(columns=columns)
+    made = pd.concat(frames, ignore_index=True)
+    return made.assign(log_actual=np.log(made["price_usd_kg"]))[columns]
+
+
+def past_errors(rolled: pd.DataFrame, cutoff: int) -> pd.DataFrame:
+    """The rows of `rolled` whose target year was known at `cutoff`."""
+    return rolled[rolled["year"] <= cutoff]
+
+
+def prices_from_logs(frame: pd.DataFrame) -> pd.DataFrame:
+    """`forecast` and `q025 … q975` in US$/kg, from log quantiles, to 6 significant digits; forecast = q50."""
+    quantiles = {name: six_digits(np.exp(frame[name].to_numpy(dtype=float))) for name in QUANTILES}
+    return frame.assign(**quantiles, forecast=quantiles["q50"])
+
+
+def backtest(
+    models: Iterable[str],
+    prices: pd.DataFrame,
+    first_cutoff: int,
+    last_cutoff: int | None,
+    horizons: Iterable[int],
+    published: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Forecasts of each model at every cutoff for each eligible series, and the prices that came.
+
+    `prices` is the price table; `last_cutoff` None means the newest year but one. `published` (`series, year,
+    price_usd_kg`) holds prices from the figures as published, where they differ from the corrected ones. One row
+    for each model, series, cutoff and horizon whose target year has a price: `series, cutoff, horizon, year,
+    model, actual, actual_published, forecast, q025, q10, q50, q90, q975` in US$/kg.
+
+    Nothing after a cutoff enters a forecast made at it. Intervals of the pooled models are calibrated on their
+    errors at earlier cutoffs, from 1995 on, whose target year the cutoff knew. Raises VindimaError for an unknown
+    model, a horizon outside 1 to 10, a cutoff outside the data or without an eligible series.
+    """
+    steps = check_horizons(horizons)
+    check_cutoff(prices, first_cutoff)
+    newest = int(prices["year"].max())
+    last = newest - 1 if last_cutoff is None else last_cutoff
+    if not first_cutoff <= last < newest:
+        raise VindimaError(
+            f"backtest: expected first_cutoff ≤ last_cutoff < {newest}, the newest year of the prices, "
+            f"got {first_cutoff} and {last}"
+        )
+    scored = range(first_cutoff, last + 1)
+    frames = []
+    for name in models:
+        if name in POOLED:
+            rolled = rolling(name, prices, range(min(WARM_UP, first_cutoff), last + 1), steps)
+            frames += [
+                intervals.widen(
+                    rolled[rolled["cutoff"] == cutoff], intervals.multipliers(past_errors(rolled, cutoff))
+                ).assign(model=name)
+                for cutoff in scored
+            ]
+        else:
+            frames.append(rolling(name, prices, scored, steps).assign(model=name))
+    made = prices_from_logs(pd.concat(frames, ignore_index=True))
+    keyed = prices.set_index(["series", "year"])["price_usd_kg"]
+    targets = pd.MultiIndex.from_frame(made[["series", "year"]])
+    made["actual"] = keyed.reindex(targets).to_numpy()
+    made["actual_published"] = made["actual"]
+    if published is not None:
+        as_published = published.set_index(["series", "year"])["price_usd_kg"].reindex(targets)
+        made["actual_published"] = as_published.fillna(keyed.reindex(targets)).to_numpy()
+    columns = ["series", "cutoff", "horizon", "year", "model", "actual", "actual_published", "forecast", *QUANTILES]
+    return made.sort_values(["model", "series", "cutoff", "horizon"], ignore_index=True)[columns]

@@ -1,0 +1,179 @@
+"""The published forecaster: chosen by backtest, fitted once, saved as numbers that anyone can read."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pandera.pandas as pa
+
+from vindima import paths
+from vindima.errors import VindimaError
+from vindima.etl import schemas
+from vindima.forecasting import backtest, intervals, scores
+from vindima.forecasting.models import CANDIDATES, POOLED, fit_panel, log_quantiles, model
+from vindima.forecasting.stored import write_text
+
+PACKAGES = ("numpy", "pandas", "scipy", "sktime", "statsforecast")
+"""Locked packages whose versions can move a forecast."""
+
+HISTORY = schemas.Contract(
+    "history",
+    ("series", "year"),
+    pa.DataFrameSchema(
+        {
+            "series": pa.Column(str),
+            "year": pa.Column("int16"),
+            "quantity_kg": pa.Column(float, pa.Check.gt(0)),
+            "price_usd_kg": pa.Column(float, pa.Check.gt(0)),
+        },
+        strict=True,
+        ordered=True,
+        unique=["series", "year"],
+    ),
+)
+CALIBRATION = schemas.Contract(
+    "calibration",
+    ("horizon", "level"),
+    pa.DataFrameSchema(
+        {
+            "horizon": pa.Column("int16", pa.Check.ge(1)),
+            "level": pa.Column("int16", pa.Check.isin(list(intervals.SIDES))),
+            "multiplier": pa.Column(float, pa.Check.gt(0)),
+        },
+        strict=True,
+        ordered=True,
+        unique=["horizon", "level"],
+    ),
+)
+
+
+class Forecaster:
+    """One model for all series, its intervals calibrated, from a cutoff up to `horizon` years ahead.
+
+    `fit` or `load` it, then `predict`. `record` holds what `model.json` says; `history` the prices and quantities it
+    was fitted to; `calibration` the multipliers of its intervals (empty for a model whose own intervals are used).
+    """
+
+    def __init__(self, record: dict[str, Any], history: pd.DataFrame, calibration: pd.DataFrame) -> None:
+        self.record = record
+        self.history = history
+        self.calibration = calibration
+        fitted = model(record["model"]).set_params(**record["fitted"])
+        series = sorted(history["series"].unique())
+        self._fitted = fit_panel(record["model"], fitted, history, series, record["cutoff"])
+
+    @classmethod
+    def fit(
+        cls,
+        prices: pd.DataFrame,
+        scored: pd.DataFrame,
+        horizon: int,
+        vintage: str,
+        requirements: Path = paths.ROOT / "requirements.txt",
+    ) -> "Forecaster":
+        """Fit the candidate that did best in `scored` (the backtest table) to all of `prices`.
+
+        The cutoff is the newest year of the prices. The errors that calibrate a pooled model's intervals
+        are made anew for every horizon from 1 to `horizon`, which may exceed the backtested ones. Raises
+        VindimaError for a horizon outside 1 to 10, no eligible series, or a candidate that the backtest lacks.
+        """
+        steps = _steps(horizon)
+        cutoff = int(prices["year"].max()) if len(prices) else 0
+        series = backtest.check_cutoff(prices, cutoff)
+        name, errors = scores.choose(scored, CANDIDATES)
+        fitted = fit_panel(name, model(name), prices, series, cutoff)
+        found = fitted.get_fitted_params()
+        warm_up = range(backtest.WARM_UP, cutoff) if name in POOLED else range(0)
+        calibration = intervals.multipliers(backtest.rolling(name, prices, warm_up, steps))
+        columns = list(HISTORY.schema.columns)
+        history = prices.loc[prices["series"].isin(series), columns].sort_values(
+            ["series", "year"], ignore_index=True
+        )
+        record = {
+            "model": name,
+            "vintage": vintage,
+            "cutoff": cutoff,
+            "horizon": len(steps),
+            "n_series": len(series),
+            "specification": type(fitted).__name__,
+            "intervals": "calibrated" if name in POOLED else "own",
+            "fitted": {key: found[key] for key in fitted.get_params() if key in found and name in POOLED},
+            "choice": {"horizons": list(scores.SCORED_HORIZONS), "mean_absolute_log_error": errors},
+            "data": {
+                "sha256": data_hash(prices),
+                "rows": len(prices),
+                "corrected": int(prices["corrected"].sum()),
+                "first_year": int(prices["year"].min()),
+                "last_year": cutoff,
+            },
+            "packages": locked_versions(requirements),
+        }
+        return cls(record, history, calibration)
+
+    def predict(self, horizon: int | None = None) -> pd.DataFrame:
+        """Forecasts of every series for 1 to `horizon` years after the cutoff (None: all that were fitted).
+
+        Columns `series, cutoff, horizon, year, model, forecast, q025, q10, q50, q90, q975`: nominal US$/kg, the
+        forecast is the median, to 6 significant digits. Raises VindimaError beyond the fitted horizon.
+        """
+        steps = _steps(self.record["horizon"] if horizon is None else horizon)
+        if steps[-1] > self.record["horizon"]:
+            raise VindimaError(f"horizon: expected 1 to {self.record['horizon']}, as fitted, got {horizon}")
+        made = intervals.widen(log_quantiles(self._fitted, steps), self.calibration)
+        made["cutoff"] = self.record["cutoff"]
+        made["year"] = made["cutoff"] + made["horizon"]
+        made["model"] = self.record["model"]
+        return schemas.validate(backtest.prices_from_logs(made), schemas.FORECASTS)
+
+    def save(self, folder: Path) -> None:
+        """Write `model.json`, `history.parquet` and `calibration.parquet` to `folder`; the same bytes every time."""
+        schemas.write(self.history, HISTORY, folder / "history.parquet")
+        schemas.write(self.calibration, CALIBRATION, folder / "calibration.parquet")
+        text = json.dumps(self.record, indent=2, ensure_ascii=False)
+        write_text(f"{text}\n", folder / "model.json")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Forecaster":
+        """The forecaster that `save` wrote to `folder`; it predicts what it predicted before.
+
+        Raises VindimaError for a missing file.
+        """
+        return cls(
+            load_record(folder),
+            schemas.read(folder / "history.parquet"),
+            schemas.read(folder / "calibration.parquet"),
+        )
+
+
+def load_record(folder: Path) -> dict[str, Any]:
+    """What `model.json` in `folder` says; a missing file is a VindimaError."""
+    path = folder / "model.json"
+    if not path.is_file():
+        raise VindimaError(f"{folder.name}/model.json is not there: run `make` (or `dvc repro`) first")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def data_hash(prices: pd.DataFrame) -> str:
+    """sha256 of what a forecast depends on, as CSV sorted by series and year, numbers with 17 digits."""
+    columns = ["series", "country", "year", "quantity_kg", "value_usd", "price_usd_kg"]
+    ordered = prices[columns].sort_values(["series", "year"])
+    text = ordered.to_csv(index=False, float_format="%.17g", lineterminator="\n")
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def locked_versions(requirements: Path) -> dict[str, str]:
+    """Versions of `PACKAGES` in the lock file; one that is not locked there is a VindimaError."""
+    text = requirements.read_text(encoding="utf-8") if requirements.is_file() else ""
+    locked = dict(re.findall(r"^([\w.-]+)==([^\s;\\]+)", text, flags=re.MULTILINE))
+    if missing := [name for name in PACKAGES if name not in locked]:
+        raise VindimaError(f"{requirements.name}: expected a locked version of {', '.join(missing)}, found none")
+    return {name: locked[name] for name in PACKAGES}
+
+
+def _steps(horizon: int) -> list[int]:
+    """1 … horizon; a horizon outside 1 to 10 is a VindimaError."""
+    backtest.check_horizons([horizon])
+    return list(range(1, horizon + 1))

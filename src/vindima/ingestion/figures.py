@@ -1,0 +1,201 @@
+"""The project's own table of the published figures: text that Git can hold, compare and give back.
+
+`write` makes it from any raw zone of downloads, `read` gives it back, and `download` writes the bytes
+of each download again. data/figures/README.md tells what its columns are.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+
+from vindima.errors import VindimaError
+from vindima.ingestion import lake, parse
+from vindima.ingestion.catalogue import TABLES
+from vindima.ingestion.parse import Layout, RawTable
+
+CELLS, DESCRIPTIONS, FOOTNOTES = "cells.csv", "tables.csv", "footnotes.csv"
+SEPARATOR_NAMES = {";": "semicolon", "\t": "tab", ",": "comma"}
+LINE_ENDING_NAMES = {"\n": "LF", "\r\n": "CRLF"}
+
+
+@dataclass(frozen=True)
+class BundledTable:
+    """One table as bundled: what it says, how its download was written, and when it was retrieved."""
+
+    table: RawTable
+    layout: Layout
+    retrieved_on: str
+
+
+@dataclass(frozen=True)
+class FootnoteFigure:
+    """A figure (kg) that only a footnote of `table`'s page of `year` gives, as text."""
+
+    table: str
+    year: int
+    label: str
+    figure: str
+
+
+@dataclass(frozen=True)
+class Bundled:
+    """All that data/figures holds."""
+
+    tables: dict[str, BundledTable]
+    footnotes: list[FootnoteFigure]
+
+    @property
+    def retrieved_on(self) -> str:
+        """Day of the newest download, as in '2025-01-19'."""
+        return max(bundled.retrieved_on for bundled in self.tables.values())
+
+
+def write(raw_dir: Path, figures_dir: Path) -> None:
+    """Make `figures_dir` from the raw zone of downloads in `raw_dir`; writes all or nothing.
+
+    Raises VindimaError for a raw zone made of pages (they hold rounded figures), for a download that is
+    not in it, and for one that could not be given back byte for byte.
+    """
+    manifest, raw_tables = lake.read(raw_dir)
+    downloads = {file["slug"]: file for file in manifest["files"] if file["method"] == "csv"}
+    bundled: dict[str, BundledTable] = {}
+    footnotes = []
+    for slug, table in TABLES.items():
+        if slug not in downloads:
+            raise VindimaError(
+                f"{slug}: expected a raw zone with its download, got none; collect with the method csv"
+            )
+        name = Path(downloads[slug]["address"]).name
+        data = (raw_dir / "files" / name).read_bytes()
+        layout = parse.read_layout(data, table)
+        retrieved_on = downloads[slug]["retrieved_at"][:10]
+        bundled[slug] = BundledTable(parse.from_layout(layout, table), layout, retrieved_on)
+        if download(bundled[slug]) != data:
+            raise VindimaError(f"{slug}: {name} is written in a way that cannot be given back byte for byte")
+        footnotes += [
+            FootnoteFigure(slug, note.year, label, figure)
+            for note in raw_tables[slug].notes
+            for label, figure in parse.aggregates(note.text)
+        ]
+    contents = {
+        DESCRIPTIONS: _csv_text(_description_lines(bundled)),
+        CELLS: _csv_text(_cell_lines(bundled)),
+        FOOTNOTES: _csv_text(
+            [["table", "year", "label", "figure"], *([f.table, f.year, f.label, f.figure] for f in footnotes)]
+        ),
+    }
+    figures_dir.mkdir(parents=True, exist_ok=True)
+    for name, text in contents.items():
+        (figures_dir / f".{name}.new").write_text(text, encoding="utf-8", newline="")
+    for name in contents:
+        (figures_dir / f".{name}.new").replace(figures_dir / name)
+
+
+def read(figures_dir: Path) -> Bundled:
+    """The published figures in `figures_dir`. Raises VindimaError where a part is missing or inconsistent."""
+    descriptions = _records(figures_dir / DESCRIPTIONS)
+    lines = _records(figures_dir / CELLS)
+    cells = {slug: list(group) for slug, group in groupby(lines, key=lambda line: line["table"])}
+    tables = {}
+    for description in descriptions:
+        slug = description["table"]
+        if slug not in TABLES:
+            raise VindimaError(f"{figures_dir / DESCRIPTIONS}: expected a table of the catalogue, got {slug!r}")
+        layout = _layout(description, cells.get(slug, []), figures_dir)
+        tables[slug] = BundledTable(parse.from_layout(layout, TABLES[slug]), layout, description["retrieved_on"])
+    if missing := TABLES.keys() - tables.keys():
+        raise VindimaError(f"{figures_dir}: expected all tables, got none for {', '.join(sorted(missing))}")
+    footnotes = [
+        FootnoteFigure(line["table"], int(line["year"]), line["label"], line["figure"])
+        for line in _records(figures_dir / FOOTNOTES)
+    ]
+    return Bundled(tables, footnotes)
+
+
+def download(bundled: BundledTable) -> bytes:
+    """The bytes of the table's download, as they were published."""
+    layout = bundled.layout
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, delimiter=layout.separator, lineterminator=layout.line_ending)
+    writer.writerows([layout.header, *layout.records])
+    content = text.getvalue() if layout.final_newline else text.getvalue().removesuffix(layout.line_ending)
+    return content.encode(layout.encoding)
+
+
+def _description_lines(bundled: Mapping[str, BundledTable]) -> Iterable[list[object]]:
+    yield [
+        "table", "download", "title", "unit", "first_year", "last_year", "rows", "retrieved_on",
+        "encoding", "separator", "line_ending", "final_newline", "header",
+    ]  # fmt: skip
+    for slug, item in bundled.items():
+        table, layout = item.table, item.layout
+        yield [
+            slug, TABLES[slug].download_path, table.title, table.unit, table.years[0], table.years[-1],
+            len(table.rows), item.retrieved_on, layout.encoding, SEPARATOR_NAMES[layout.separator],
+            LINE_ENDING_NAMES[layout.line_ending], "yes" if layout.final_newline else "no",
+            layout.separator.join(layout.header),
+        ]  # fmt: skip
+
+
+def _cell_lines(bundled: Mapping[str, BundledTable]) -> Iterable[list[object]]:
+    """One line for each row and measure, one column for each year that any table has."""
+    every_year = sorted({year for item in bundled.values() for year in item.table.years})
+    yield ["table", "row", "id", "control", "label", "measure", *every_year]
+    for slug, item in bundled.items():
+        measures = TABLES[slug].measures
+        for row, record in zip(item.table.rows, item.layout.records, strict=True):
+            for offset, measure in enumerate(measures):
+                cells = dict(zip(item.table.years, row.cells[offset :: len(measures)], strict=True))
+                published = [cells.get(year, "") for year in every_year]
+                yield [slug, row.row, record[0], row.control, row.label, measure, *published]
+
+
+def _layout(description: Mapping[str, str], lines: list[dict[str, str]], figures_dir: Path) -> Layout:
+    """The layout of one download, rebuilt from its line in tables.csv and its lines in cells.csv."""
+    table = TABLES[description["table"]]
+    where = f"{figures_dir / CELLS}, {table.slug}"
+    years = [str(year) for year in range(int(description["first_year"]), int(description["last_year"]) + 1)]
+    separator = {name: sign for sign, name in SEPARATOR_NAMES.items()}[description["separator"]]
+    layout = Layout(
+        encoding=description["encoding"],
+        separator=separator,
+        line_ending={name: sign for sign, name in LINE_ENDING_NAMES.items()}[description["line_ending"]],
+        final_newline=description["final_newline"] == "yes",
+        header=description["header"].split(separator),
+        records=[],
+    )
+    records: list[list[str]] = []
+    width = len(table.measures)
+    for start in range(0, len(lines), width):
+        group = lines[start : start + width]
+        first = group[0]
+        if [line["measure"] for line in group] != list(table.measures):
+            raise VindimaError(f"{where}, row {first['row']}: expected a line for {' and '.join(table.measures)}")
+        if int(first["row"]) != len(records) + 1:
+            raise VindimaError(f"{where}: expected row {len(records) + 1}, got {first['row']}")
+        keys = [first["id"], *([first["control"]] if layout.has_control else []), first["label"]]
+        records.append(keys + [line[year] for year in years for line in group])
+    if len(records) != int(description["rows"]):
+        raise VindimaError(f"{where}: expected {description['rows']} rows, got {len(records)}")
+    return replace(layout, records=records)
+
+
+def _csv_text(lines: Iterable[list[object]]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue()
+
+
+def _records(path: Path) -> list[dict[str, str]]:
+    """The lines of a CSV file by column name; VindimaError for no file, or a line of another width."""
+    if not path.is_file():
+        raise VindimaError(f"there is no {path}: it comes with the project, or from `vindima freeze`")
+    with path.open(encoding="utf-8", newline="") as file:
+        header, *lines = csv.reader(file)
+    for number, line in enumerate(lines, 2):
+        if len(line) != len(header):
+            raise VindimaError(f"{path}, line {number}: expected {len(header)} columns, got {len(line)}")
+    return [dict(zip(header, line, strict=True)) for line in lines]

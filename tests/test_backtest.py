@@ -1,0 +1,120 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.test_models import simulated
+from vindima.errors import VindimaError
+from vindima.etl import schemas
+from vindima.forecasting.backtest import backtest, check_cutoff, eligible, rolling
+from vindima.forecasting.models import MODELS
+
+CHILE = "imports.table_wine.CHL"
+TOTAL = "imports.table_wine"
+
+
+def test_total_is_eligible_with_five_years_and_without_trade_at_the_cutoff():
+    prices = simulated(("CHL",), 2000, 2010)
+    assert eligible(prices, 2003) == []
+    assert eligible(prices, 2004) == [TOTAL]
+    assert TOTAL in eligible(prices[prices["year"] != 2010], 2010)
+
+
+def test_country_is_eligible_with_twelve_years_of_a_tonne_one_of_them_the_cutoff():
+    prices = simulated(("CHL",), 1990, 2010)
+    assert CHILE not in eligible(prices, 2000)
+    assert CHILE in eligible(prices, 2001)
+    absent = prices[~((prices["series"] == CHILE) & (prices["year"] == 2001))]
+    assert CHILE not in eligible(absent, 2001)
+    small = prices.assign(quantity_kg=prices["quantity_kg"].mask(prices["year"] == 2001, 999.0))
+    assert CHILE not in eligible(small, 2001)
+    assert CHILE in eligible(small, 2002)
+
+
+@pytest.mark.parametrize("code", ["OTHER", "UNDECLARED", "SHIP_SUPPLIES", "BRA"])
+def test_what_is_no_foreign_country_is_never_forecast(code: str):
+    prices = simulated(("CHL", code), 1980, 2010)
+    assert eligible(prices, 2010) == [TOTAL, CHILE]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_nothing_after_a_cutoff_moves_a_forecast_made_at_it(name: str):
+    prices = simulated(("ARG", "CHL", "ITA", "PRT"), 1993)
+    cutoff = 2013
+    later = prices["year"] > cutoff
+    factor = np.random.default_rng(5).uniform(0.2, 5, len(prices))
+    changed = prices.assign(
+        price_usd_kg=prices["price_usd_kg"].where(~later, prices["price_usd_kg"] * factor),
+        quantity_kg=prices["quantity_kg"].where(~later, prices["quantity_kg"] / factor),
+        value_usd=prices["value_usd"].where(~later, prices["value_usd"] * 3),
+        corrected=later,
+    )
+    made, again = (
+        backtest([name], table, cutoff - 1, cutoff, [1, 2]).query("cutoff == @cutoff") for table in (prices, changed)
+    )
+    forecasts = ["series", "horizon", "forecast", *schemas.QUANTILES]
+    assert not np.allclose(made["actual"], again["actual"])
+    pd.testing.assert_frame_equal(made[forecasts], again[forecasts], check_exact=True)
+
+
+def test_rows_are_the_target_years_with_a_price_and_keep_the_contract():
+    prices = simulated(("CHL",), 1995, 2012)
+    prices = prices[~((prices["series"] == CHILE) & (prices["year"] == 2011))]
+    made = backtest(["naive", "drift", "level"], prices, 2009, None, [1, 2, 3])
+    schemas.validate(made, schemas.BACKTEST)
+    naive = made[(made["model"] == "naive") & (made["series"] == CHILE)]
+    assert naive[["cutoff", "year"]].to_numpy().tolist() == [[2009, 2010], [2009, 2012], [2010, 2012]]
+    assert made.groupby("model").size().nunique() == 1
+    price = prices.set_index(["series", "year"])["price_usd_kg"]
+    assert naive["actual"].tolist() == [price[CHILE, year] for year in naive["year"]]
+    assert naive["forecast"].tolist() == [pytest.approx(price[CHILE, 2009], rel=1e-5)] * 2 + [
+        pytest.approx(price[CHILE, 2010], rel=1e-5)
+    ]
+
+
+def test_published_price_stands_beside_the_corrected_one():
+    prices = simulated(("CHL",), 1985, 2012)
+    published = pd.DataFrame({"series": [TOTAL], "year": [2012], "price_usd_kg": [9.0]})
+    made = backtest(["naive"], prices, 2011, None, [1], published).set_index("series")
+    assert made.loc[TOTAL, "actual_published"] == 9.0
+    assert made.loc[TOTAL, "actual"] != 9.0
+    assert made.loc[CHILE, "actual_published"] == made.loc[CHILE, "actual"]
+
+
+def test_pooled_intervals_are_calibrated_on_errors_before_the_first_scored_cutoff():
+    prices = simulated(first=1990)
+    own = rolling("level", prices, [2010], [1])
+    made = backtest(["level"], prices, 2010, 2010, [1])
+    assert np.allclose(np.log(made["q50"]), own.sort_values("series")["q50"], atol=1e-5)
+    stretch = np.log(made["q90"] / made["q50"]).to_numpy() / (own["q90"] - own["q50"]).to_numpy()
+    assert np.ptp(stretch) < 1e-3
+    assert not np.allclose(stretch, 1, atol=1e-3)
+
+
+def test_single_series_can_be_backtested():
+    made = backtest(MODELS, simulated(("CHL",), 1990, 2008).query("country == 'CHL'"), 2006, None, [1, 2])
+    assert made.groupby("model").size().tolist() == [3] * len(MODELS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((1960, None, [1]), "expected a year of the data, 1980 to 2015, got 1960"),
+        ((2030, None, [1]), "expected a year of the data, 1980 to 2015, got 2030"),
+        ((2010, 2015, [1]), "last_cutoff < 2015"),
+        ((2012, 2010, [1]), "got 2012 and 2010"),
+        ((1982, None, [1]), "cutoff 1982: .*no series has that"),
+        ((2010, None, [0, 1]), r"whole years from 1 to 10, got \[0, 1\]"),
+        ((2010, None, [50]), r"got \[50\]"),
+        ((2010, None, [1, 1]), "different whole years"),
+        ((2010, None, [1.5]), r"got \[1.5\]"),
+        ((2010, None, []), r"got \[\]"),
+    ],
+)
+def test_impossible_request_says_what_was_expected(arguments: tuple, sentence: str):
+    with pytest.raises(VindimaError, match=sentence):
+        backtest(["naive"], simulated(), *arguments)
+
+
+def test_prices_without_rows_are_refused():
+    with pytest.raises(VindimaError, match="there is no price to forecast from"):
+        check_cutoff(simulated().iloc[:0], 2010)

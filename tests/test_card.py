@@ -1,0 +1,49 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.test_scores import rows
+from vindima.forecasting import card, scores
+
+RECORD = {
+    "model": "level",
+    "intervals": "calibrated",
+    "vintage": "0123456789ab",
+    "choice": {"mean_absolute_log_error": {"naive": 0.3, "level": 0.2}},
+    "data": {"first_year": 1970, "last_year": 2023, "rows": 7464, "corrected": 5},
+}
+FORECASTS = pd.DataFrame(
+    {"series": ["imports.raisins", "imports.raisins", "imports.raisins.ARG"], "year": [2024, 2025, 2024]}
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    scored = pd.concat([rows("naive", [0.2, -0.6]), rows("auto_ets", [0.2, -0.5]), rows("level", [0.1, -1.1])])
+    card.write(RECORD, FORECASTS, scored, scores.compare(scored), tmp_path)
+    return tmp_path
+
+
+def test_card_shows_ours_beside_naive_and_autoets_as_english_readers_write_numbers(folder: Path):
+    text = (folder / "card.md").read_text(encoding="utf-8")
+    assert "| `naive` | 1.000 |" in text
+    assert "| `auto_ets` | 0.875 | 1.000 | 100.0 % | 100.0 % |" in text
+    assert "| `level` | 1.500 |" in text
+    assert "| 50.0 % | 100.0 % |" in text
+    assert "5 of the 7,464 prices" in text
+    assert "2 series (1 totals and 1 of single countries), 2024 to 2025" in text
+    assert "2007 to 2008 as cutoffs" in text
+
+
+def test_card_in_portuguese_uses_decimal_commas(folder: Path):
+    text = (folder / "card.pt-BR.md").read_text(encoding="utf-8")
+    assert "| `auto_ets` | 0,875 | 1,000 | 100,0 % | 100,0 % |" in text
+    assert "5 dos 7.464 preços" in text
+    assert "não o preço de\n  prateleira" in text
+    assert "edição `0123456789ab`" in text
+
+
+@pytest.mark.parametrize("name", card.FILES.values())
+def test_card_leaves_no_placeholder(folder: Path, name: str):
+    assert "{" not in (folder / name).read_text(encoding="utf-8")

@@ -1,0 +1,151 @@
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from vindima.errors import VindimaError
+from vindima.ingestion import figures, lake, parse, site
+from vindima.ingestion.catalogue import TABLES
+
+FIGURES = Path(__file__).parent.parent / "data" / "figures"
+PARTS = ("cells.csv", "tables.csv", "footnotes.csv")
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory) -> Path:
+    """A raw zone collected from the mirror."""
+    folder = tmp_path_factory.mktemp("collected") / "raw"
+    site.collect("mirror", raw_dir=folder, figures_dir=FIGURES)
+    return folder
+
+
+def edit(raw: Path, to: Path, slug: str, change) -> Path:
+    """A copy of a raw zone in which one download's bytes went through `change`."""
+    copy = Path(shutil.copytree(raw, to / "raw"))
+    file = copy / "files" / f"{TABLES[slug].download}.csv"
+    file.write_bytes(change(file.read_bytes()))
+    return copy
+
+
+def test_the_bundled_figures_give_back_every_real_download_byte_for_byte(shared_data):
+    bundled = figures.read(FIGURES)
+    for slug, table in TABLES.items():
+        real = (shared_data / "vitibrasil" / "2025-01_to2023" / f"{table.download}.csv").read_bytes()
+        assert figures.download(bundled.tables[slug]) == real, slug
+
+
+def test_freezing_a_collection_from_the_mirror_gives_the_same_figures(raw, tmp_path):
+    figures.write(raw, tmp_path / "figures")
+    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == sorted(PARTS)
+    for part in PARTS:
+        assert (tmp_path / "figures" / part).read_bytes() == (FIGURES / part).read_bytes(), part
+
+
+def test_the_bundled_figures_stay_small_and_have_a_readme():
+    assert sum(path.stat().st_size for path in FIGURES.iterdir()) < 1_000_000
+    readme = (FIGURES / "README.md").read_text(encoding="utf-8")
+    header = (FIGURES / "tables.csv").read_text(encoding="utf-8").split("\n")[0].split(",")
+    header += (FIGURES / "cells.csv").read_text(encoding="utf-8").split(",1970")[0].split(",")
+    assert [name for name in header if f"`{name}`" not in readme] == []
+    assert figures.read(FIGURES).retrieved_on in readme
+
+
+def test_special_values_and_stray_spaces_survive():
+    tables = figures.read(FIGURES).tables
+    viniferas = tables["processing_viniferas"].table
+    assert {row.cells[viniferas.years.index(2019)] for row in viniferas.rows} == {"nd"}
+    assert {row.cells[viniferas.years.index(2022)] for row in viniferas.rows} == {"*"}
+    assert viniferas.rows[0].cells[-1] == "35881118,23"
+    assert [row.cells[-1] for row in viniferas.rows].count("") == 2
+    assert tables["sales"].table.rows[1].label == "  Tinto"
+    assert tables["sales"].table.rows[25].control == ""
+    assert tables["imports_raisins"].table.rows[0].control is None
+    american = tables["processing_american_hybrid"]
+    assert [record[0] for record in american.layout.records[9:13]] == ["10", "29", "11", "12"]
+    assert [row.row for row in american.table.rows] == list(range(1, 63))
+
+
+def test_the_two_aggregates_of_2022_are_in_the_footnotes():
+    footnotes = figures.read(FIGURES).footnotes
+    assert {(note.year, note.label, note.figure) for note in footnotes} == {
+        (2022, "Uvas viníferas", "99.738.086"),
+        (2022, "Uvas americanas ou híbridas", "565.243.922"),
+    }
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data.replace(b"\n", b"\r\n"),
+        lambda data: b"\xef\xbb\xbf" + data,
+        lambda data: data.removesuffix(b"\n"),
+        lambda data: data.replace(b";", b"\t"),
+    ],
+    ids=["CRLF", "byte order mark", "no final newline", "tabs"],
+)
+def test_however_a_download_is_written_it_is_given_back_so(raw, tmp_path, change):
+    copy = edit(raw, tmp_path, "imports_raisins", change)
+    figures.write(copy, tmp_path / "figures")
+    table = figures.read(tmp_path / "figures").tables["imports_raisins"]
+    assert figures.download(table) == (copy / "files" / "ImpPassas.csv").read_bytes()
+
+
+def test_a_year_that_a_table_lacks_is_no_published_blank(raw, tmp_path):
+    shorter = edit(
+        raw,
+        tmp_path,
+        "imports_raisins",
+        lambda data: b"".join(b";".join(line.split(b";")[:-2]) + b"\n" for line in data.splitlines()),
+    )
+    figures.write(shorter, tmp_path / "figures")
+    tables = figures.read(tmp_path / "figures").tables
+    assert tables["imports_raisins"].table.years[-1] == 2022
+    assert len(tables["imports_raisins"].table.rows[0].cells) == 2 * 53
+    assert tables["imports_grape_juice"].table.years[-1] == 2023
+
+
+def test_a_download_without_control_column_or_with_a_wrong_header_is_given_back(raw, tmp_path, shared_data):
+    older = shared_data / "vitibrasil" / "2024-05_to2022"
+    copy = edit(raw, tmp_path, "production", lambda _: (older / "Producao.csv").read_bytes())
+    (copy / "files" / "ImpSuco.csv").write_bytes((older / "ImpSuco.csv").read_bytes())
+    figures.write(copy, tmp_path / "figures")
+    tables = figures.read(tmp_path / "figures").tables
+    assert {row.control for row in tables["production"].table.rows} == {None}
+    assert figures.download(tables["production"]) == (older / "Producao.csv").read_bytes()
+    assert figures.download(tables["imports_grape_juice"]) == (older / "ImpSuco.csv").read_bytes()
+
+
+def test_a_download_that_could_not_be_given_back_is_refused_and_nothing_is_written(raw, tmp_path):
+    copy = edit(raw, tmp_path, "imports_raisins", lambda data: data.replace(b"Argentina", b'"Argentina"'))
+    with pytest.raises(VindimaError, match=r"imports_raisins: ImpPassas\.csv .* byte for byte"):
+        figures.write(copy, tmp_path / "figures")
+    assert not (tmp_path / "figures").exists()
+
+
+def test_a_raw_zone_of_pages_cannot_be_frozen(tmp_path):
+    cell = parse.RawTable("production", "t", "L", [2000], [parse.Row(1, None, "A", ["1"])], "index.php")
+    tables = {slug: replace(cell, slug=slug) for slug in TABLES}
+    files = [lake.Received("production", "index.php?a=1", b"<p>", "2025-01-19", 200, "pages", 1, 1)]
+    lake.write(tmp_path / "raw", "live", "2025-01-19", files, tables)
+    with pytest.raises(VindimaError, match=r"production: .*collect with the method csv"):
+        figures.write(tmp_path / "raw", tmp_path / "figures")
+
+
+@pytest.mark.parametrize(
+    ("part", "old", "new", "expected"),
+    [
+        ("cells.csv", "quantity_l", "quantity_kg", r"cells\.csv, production, row 1: expected a line for quantity_l"),
+        ("cells.csv", "production,2,2,", "production,3,2,", r"cells\.csv, production: expected row 2, got 3"),
+        ("cells.csv", "production,1,1,", "production,1,1,,", r"cells\.csv, line 2: expected 60 columns, got 61"),
+        ("tables.csv", "L,1970,2023,51,", "L,1970,2023,52,", r"production: expected 52 rows, got 51"),
+        ("tables.csv", "\nproduction,", "\nprodução,", r"expected a table of the catalogue, got 'produção'"),
+    ],
+)
+def test_damaged_figures_are_an_error_that_says_where_and_what(tmp_path, part, old, new, expected):
+    copy = Path(shutil.copytree(FIGURES, tmp_path / "figures"))
+    text = (copy / part).read_text(encoding="utf-8")
+    assert old in text
+    (copy / part).write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(VindimaError, match=expected):
+        figures.read(copy)

@@ -1,0 +1,165 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from vindima.errors import VindimaError
+from vindima.etl.schemas import QUANTILES
+from vindima.forecasting.level import LocalLevel
+from vindima.forecasting.models import MODELS, POOLED, fit_panel, log_quantiles, model, panel
+
+COUNTRIES = ("ARG", "CHL", "FRA", "ITA", "PRT", "URY")
+
+
+def simulated(
+    countries: tuple[str, ...] = COUNTRIES, first: int = 1980, last: int = 2015, seed: int = 1
+) -> pd.DataFrame:
+    """A price table of one product: local levels with noise that falls with volume, and their total."""
+    random = np.random.default_rng(seed)
+    years = np.arange(first, last + 1)
+    frames = []
+    for country in countries:
+        tonnes = np.exp(random.normal(random.uniform(1, 7), 0.3, len(years)))
+        level = np.cumsum(random.normal(0, 0.1, len(years))) + random.uniform(0, 1)
+        noise = random.normal(0, 0.5, len(years)) * np.exp(np.log(tonnes).mean()) ** -0.25
+        frames.append(
+            pd.DataFrame({"country": country, "year": years, "quantity_kg": 1000 * tonnes}).assign(
+                value_usd=1000 * tonnes * np.exp(level + noise)
+            )
+        )
+    parts = pd.concat(frames)
+    total = parts.groupby("year", as_index=False)[["quantity_kg", "value_usd"]].sum().assign(country=None)
+    table = pd.concat([parts, total.astype({"country": object})], ignore_index=True)
+    table["series"] = "imports.table_wine" + ("." + table["country"]).fillna("")
+    table["price_usd_kg"] = table["value_usd"] / table["quantity_kg"]
+    table["corrected"] = False
+    return table.sort_values(["series", "year"], ignore_index=True)
+
+
+def log_panel(log_prices: dict[str, list[float]], kilograms: dict[str, float]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Panels as `fit_panel` makes them, from log prices by series and one quantity for each series."""
+    years = pd.period_range("1990", periods=len(next(iter(log_prices.values()))), freq="Y-DEC", name="year")
+    index = pd.MultiIndex.from_product([list(log_prices), years], names=["series", "year"])
+    y = pd.DataFrame({"log_price": np.concatenate(list(log_prices.values()))}, index=index)
+    x = pd.DataFrame({"quantity_kg": np.repeat([kilograms[name] for name in log_prices], len(years))}, index=index)
+    return y, x.where(y["log_price"].notna().to_numpy()[:, None])
+
+
+def test_panel_runs_from_first_price_to_cutoff_with_gaps_kept():
+    prices = simulated(("CHL", "ITA"), 2000, 2010)
+    prices = prices[~((prices["country"] == "CHL") & prices["year"].isin([2000, 2004]))]
+    log_prices, quantities = panel(prices, ["imports.table_wine.CHL"], 2008)
+    chile = log_prices.loc["imports.table_wine.CHL", "log_price"]
+    assert [chile.index[0].year, chile.index[-1].year] == [2001, 2008]
+    assert chile.index.freqstr == "Y-DEC"
+    assert chile.index[chile.isna()].year.tolist() == [2004]
+    assert quantities.index.equals(log_prices.index)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_model_gives_ordered_quantiles_around_its_point_for_each_series_and_horizon(name: str):
+    prices = simulated()
+    series = sorted(prices["series"].unique())
+    fitted = fit_panel(name, model(name), prices, series, 2012)
+    made = log_quantiles(fitted, [1, 3])
+    assert made[["series", "horizon"]].to_numpy().tolist() == [[one, step] for one in series for step in (1, 3)]
+    assert (made[list(QUANTILES)].diff(axis=1).iloc[:, 1:] > 0).all(axis=None)
+    point = fitted.predict(fh=[1, 3])
+    assert np.allclose(made["q50"], point.iloc[:, 0])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_constant_series_is_forecast_at_its_constant(name: str):
+    prices = simulated(("CHL",), 1990, 2010).query("country == 'CHL'")
+    prices = prices.assign(price_usd_kg=2.0)
+    made = log_quantiles(fit_panel(name, model(name), prices, ["imports.table_wine.CHL"], 2010), [1, 2])
+    assert np.allclose(made["q50"], np.log(2), atol=1e-9)
+    assert np.isfinite(made[list(QUANTILES)]).all(axis=None)
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in POOLED])
+def test_ready_made_method_sees_the_last_price_carried_through_a_gap(name: str):
+    prices = simulated(("CHL",), 1985, 2010).query("country == 'CHL'")
+    gap = prices[~prices["year"].isin([2003, 2004])]
+    carried = prices.assign(price_usd_kg=prices["price_usd_kg"].mask(prices["year"].isin([2003, 2004])).ffill())
+    series = ["imports.table_wine.CHL"]
+    with_gap = log_quantiles(fit_panel(name, model(name), gap, series, 2010), [1])
+    filled = log_quantiles(fit_panel(name, model(name), carried, series, 2010), [1])
+    pd.testing.assert_frame_equal(with_gap, filled)
+
+
+def test_unknown_model_lists_the_known_ones():
+    with pytest.raises(VindimaError, match=r"'prophet' is not known: expected one of naive, .*level"):
+        model("prophet")
+
+
+def test_level_recovers_the_parameters_that_made_the_data():
+    random = np.random.default_rng(7)
+    n_series, n_years = 150, 60
+    tonnes = np.exp(random.uniform(0, 8, n_series))
+    noise = 0.6 * tonnes**-0.3
+    levels = np.cumsum(random.normal(0, 0.15, (n_series, n_years)), axis=1)
+    observed = levels + noise[:, None] * random.normal(0, 1, (n_series, n_years))
+    names = [f"s{number:03}" for number in range(n_series)]
+    y, x = log_panel(
+        {name: row.tolist() for name, row in zip(names, observed, strict=True)},
+        dict(zip(names, 1000 * tonnes, strict=True)),
+    )
+    fitted = LocalLevel().fit(y, X=x)
+    assert fitted.level_sd_ == pytest.approx(0.15, rel=0.1)
+    assert fitted.noise_sd_ == pytest.approx(0.6, rel=0.15)
+    assert fitted.volume_power_ == pytest.approx(0.6, rel=0.15)
+    assert fitted.scale_df_ > 30
+
+
+def test_level_intervals_hold_their_share_of_simulated_prices():
+    random = np.random.default_rng(3)
+    scale = random.lognormal(0, 0.5, 400)
+    steps = np.cumsum(scale[:, None] * random.normal(0, 0.1, (400, 42)), axis=1)
+    observed = steps + scale[:, None] * random.normal(0, 0.2, (400, 42))
+    names = [f"s{number:03}" for number in range(400)]
+    y, x = log_panel(
+        {name: row[:40].tolist() for name, row in zip(names, observed, strict=True)}, dict.fromkeys(names, 1e3)
+    )
+    made = log_quantiles(LocalLevel().fit(y, X=x), [2])
+    came = pd.Series(observed[:, 41])
+    assert came.between(made["q10"], made["q90"]).mean() == pytest.approx(0.80, abs=0.05)
+    assert came.between(made["q025"], made["q975"]).mean() == pytest.approx(0.95, abs=0.03)
+
+
+def test_level_follows_a_large_trader_more_than_a_small_one():
+    path = [0.0] * 20 + [1.0]
+    y, x = log_panel({"large": path, "small": path}, {"large": 1e8, "small": 2e3})
+    fitted = LocalLevel(level_sd=0.1, noise_sd=0.5, volume_power=0.5, scale_df=5).fit(y, X=x)
+    assert fitted.states_.loc["large", "level"] > 0.9
+    assert fitted.states_.loc["small", "level"] < 0.4
+
+
+def test_level_keeps_the_parameters_it_is_given():
+    prices = simulated()
+    series = sorted(prices["series"].unique())
+    free = fit_panel("level", LocalLevel(), prices, series, 2012)
+    found = {name: value for name, value in free.get_fitted_params().items() if name in free.get_params()}
+    again = fit_panel("level", LocalLevel(**found), prices, series, 2012)
+    pd.testing.assert_frame_equal(log_quantiles(again, [1, 5]), log_quantiles(free, [1, 5]))
+    unweighted = fit_panel("level", LocalLevel(volume_power=0.0), prices, series, 2012)
+    assert unweighted.volume_power_ == 0
+    assert unweighted.states_["noise_variance"].nunique() == 1
+
+
+def test_level_is_less_sure_after_a_gap():
+    whole = list(np.sin(np.arange(20)))
+    gap = [*whole[:16], np.nan, np.nan, np.nan, np.nan]
+    y, x = log_panel({"gap": gap, "whole": whole}, {"gap": 1e5, "whole": 1e5})
+    fitted = LocalLevel(level_sd=0.2, noise_sd=0.5, volume_power=0.5, scale_df=5).fit(y, X=x)
+    variance = fitted.states_["level_variance"]
+    assert variance["gap"] == pytest.approx(variance["whole"] + 4 * 0.2**2, rel=1e-3)
+
+
+def test_level_without_volumes_gives_every_series_the_same_noise():
+    y, _ = log_panel({"one": [0.0, 0.2, 0.1, 0.3], "two": [1.0, 1.2, 1.3, 1.1]}, {"one": 1, "two": 1})
+    assert LocalLevel().fit(y).states_["noise_variance"].nunique() == 1
+
+
+def test_level_stays_finite_on_a_single_short_series():
+    y, x = log_panel({"one": [0.0, 0.2]}, {"one": 5e3})
+    assert np.isfinite(log_quantiles(LocalLevel().fit(y, X=x), [1, 10])[list(QUANTILES)]).all(axis=None)

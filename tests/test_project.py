@@ -1,0 +1,94 @@
+"""The rules of the house, held by machine: layers, types, style, clean notebooks, documented commands."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+from vindima.cli import main
+from vindima.run import stage_notebook, stage_parameters
+
+NOTEBOOKS = sorted((ROOT / "notebooks").rglob("[!.]*.ipynb"))
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("ruff", "check"), ("ruff", "format", "--check"), ("mypy",), ("importlinter.cli", "lint")],
+    ids=lambda command: " ".join(command),
+)
+def test_code_obeys(command: tuple[str, ...]):
+    if command[0] == "importlinter.cli":
+        result = subprocess.run(
+            [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+            cwd=ROOT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    else:
+        result = run(*command)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_notebook_is_committed_without_outputs_and_names_its_kernel(path: Path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    assert notebook.metadata.kernelspec.name == "python3"
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            assert not cell.outputs
+            assert cell.execution_count is None
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_notebook_tells_and_modules_do(path: Path):
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "code":
+            assert not re.search(r"^\s*(def|class|for|while|import re)\b", cell.source, re.MULTILINE), cell.source
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stage_depends_on_its_notebook_and_gives_it_exactly_its_parameters(stage: str):
+    import papermill
+
+    notebook = stage_notebook(stage, ROOT / "notebooks")
+    assert notebook.relative_to(ROOT).as_posix() in STAGES[stage]["deps"]
+    assert set(stage_parameters(stage, ROOT)) == set(papermill.inspect_notebook(str(notebook)))
+
+
+@pytest.mark.parametrize("name", sorted(main.commands))
+def test_command_is_documented(name: str):
+    assert main.commands[name].help
+    assert f"vindima {name}" in README
+
+
+def test_make_help_lists_every_target():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    assert targets
+    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for target in targets[1].split():
+        assert f"make {target} " in listed
+
+
+def test_every_environment_variable_is_in_the_readme():
+    code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
+    for name in set(re.findall(r"environ(?:\.get)?[\[(]\"(\w+)\"", code)):
+        assert f"`{name}`" in README, name
+
+
+def test_every_column_of_the_stored_tables_is_in_the_readme():
+    from vindima.etl import schemas
+
+    for contract in (value for value in vars(schemas).values() if isinstance(value, schemas.Contract)):
+        for column in contract.schema.columns:
+            assert f"`{column}`" in README, f"{contract.name}.{column}"
