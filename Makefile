@@ -4,13 +4,16 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 ready := .venv/.ready
 
 .DEFAULT_GOAL := run
-.PHONY: run test lab reports serve bench verify refresh freeze lint lock help
+.PHONY: run test test-services lab reports serve bench verify refresh freeze lint lock help
 
 run: $(ready) ## Run the pipeline (dvc repro) and say where the results are
 	@vindima run
 
 test: $(ready) ## Run every test that needs no network
-	@pytest
+	@pytest -m "not services"
+
+test-services: $(ready) ## Run the slower tests: the report in a browser (chromium), the benchmark notebook
+	@pytest -m services
 
 lab: $(ready) ## Open the notebooks in JupyterLab
 	@jupyter lab notebooks
@@ -28,7 +31,7 @@ verify: $(ready) ## Force every stage and compare with dvc.lock
 	@dvc repro --force && git diff --exit-code --stat -- dvc.lock && echo "every stage gave what dvc.lock says"
 
 refresh: $(ready) ## Collect from the live site, then run the pipeline
-	@dvc exp run --set-param collect.source=live && vindima publish
+	@vindima collect --source live && dvc commit --force collect && vindima run
 
 freeze: $(ready) ## Write the raw zone into data/figures, as the next bundled vintage
 	@vindima freeze
@@ -40,7 +43,7 @@ lock: $(ready) ## Resolve the dependencies again: requirements.txt and environme
 	@uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-emit-index-url --no-header --no-annotate --upgrade --output-file requirements.txt pyproject.toml && python deploy/environment.py
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
 
 $(ready): requirements.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "make: expected Python 3.11, 3.12 or 3.13 on the PATH and found none; name one with: make PYTHON=/path/to/python" >&2; exit 1; }

@@ -75,9 +75,9 @@ def test_published_price_stands_beside_the_corrected_one():
     prices = simulated(("CHL",), 1985, 2012)
     published = pd.DataFrame({"series": [TOTAL], "year": [2012], "price_usd_kg": [9.0]})
     made = backtest(["naive"], prices, 2011, None, [1], published).set_index("series")
-    assert made.loc[TOTAL, "actual_published"] == 9.0
-    assert made.loc[TOTAL, "actual"] != 9.0
-    assert made.loc[CHILE, "actual_published"] == made.loc[CHILE, "actual"]
+    assert made["actual_published"][TOTAL] == 9.0
+    assert made["actual"][TOTAL] != 9.0
+    assert made["actual_published"][CHILE] == made["actual"][CHILE]
 
 
 def test_pooled_intervals_are_calibrated_on_errors_before_the_first_scored_cutoff():

@@ -48,10 +48,11 @@ def test_panel_runs_from_first_price_to_cutoff_with_gaps_kept():
     prices = simulated(("CHL", "ITA"), 2000, 2010)
     prices = prices[~((prices["country"] == "CHL") & prices["year"].isin([2000, 2004]))]
     log_prices, quantities = panel(prices, ["imports.table_wine.CHL"], 2008)
-    chile = log_prices.loc["imports.table_wine.CHL", "log_price"]
-    assert [chile.index[0].year, chile.index[-1].year] == [2001, 2008]
-    assert chile.index.freqstr == "Y-DEC"
-    assert chile.index[chile.isna()].year.tolist() == [2004]
+    chile = log_prices["log_price"].droplevel("series")
+    years = pd.PeriodIndex(chile.index)
+    assert [years[0].year, years[-1].year] == [2001, 2008]
+    assert years.freqstr == "Y-DEC"
+    assert years[chile.isna()].year.tolist() == [2004]
     assert quantities.index.equals(log_prices.index)
 
 

@@ -158,6 +158,15 @@ def test_collection_that_fails_says_so_and_leaves_the_last_raw_zone(reproduced: 
     assert (clone / "data" / "raw" / "manifest.json").read_bytes() == manifest
 
 
+def nbmake(run: Run, *which: str) -> None:
+    assert " passed" in run(sys.executable, "-m", "pytest", "--nbmake", *which)
+
+
 def test_every_notebook_runs_by_itself(reproduced: tuple[Path, str], run: Run):
-    printed = run(sys.executable, "-m", "pytest", "--nbmake", "notebooks", "--deselect=notebooks/60-benchmark.ipynb")
-    assert " passed" in printed
+    """But for the benchmark's, which takes minutes and has a test of its own."""
+    nbmake(run, "notebooks", "--deselect=notebooks/60-benchmark.ipynb")
+
+
+@pytest.mark.services
+def test_benchmark_notebook_runs_by_itself(reproduced: tuple[Path, str], run: Run):
+    nbmake(run, "notebooks/60-benchmark.ipynb", "--nbmake-timeout=1200")

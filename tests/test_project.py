@@ -1,5 +1,6 @@
 """The rules of the house, held by machine: layers, types, style, clean notebooks, documented commands."""
 
+import json
 import re
 import subprocess
 import sys
@@ -92,3 +93,15 @@ def test_every_column_of_the_stored_tables_is_in_the_readme():
     for contract in (value for value in vars(schemas).values() if isinstance(value, schemas.Contract)):
         for column in contract.schema.columns:
             assert f"`{column}`" in README, f"{contract.name}.{column}"
+
+
+def test_scores_in_both_readmes_are_those_of_the_metrics_file():
+    metrics = json.loads((ROOT / "reports" / "metrics.json").read_text(encoding="utf-8"))
+    portuguese = (ROOT / "README.pt-BR.md").read_text(encoding="utf-8")
+    for stand in metrics.values():
+        for name in ("mae_rel_naive", "pinball_rel_autoets"):
+            assert f"| {stand[name]:.3f} |" in README
+            assert f"| {stand[name]:.3f} |".replace(".", ",") in portuguese
+        coverage = f"{stand['coverage_80']:.1%} {stand['coverage_95']:.1%}".replace("%", "")
+        assert coverage.replace(" ", " and ") in README
+        assert coverage.replace(" ", " e ").replace(".", ",") in portuguese

@@ -336,3 +336,12 @@ def test_the_commands_collect_and_freeze_make_the_bundled_figures_again(tmp_path
     assert answer.exit_code == 0, answer.output
     for path in (tmp_path / "figures").iterdir():
         assert path.read_bytes() == (FIGURES / path.name).read_bytes()
+
+
+def test_a_damaged_zone_on_hand_is_replaced_with_a_warning(tmp_path, good, caplog):
+    raw_dir = tmp_path / "raw"
+    shutil.copytree(good, raw_dir)
+    (raw_dir / "tables" / "sales.json").write_text("{")
+    site.collect("mirror", raw_dir=raw_dir, figures_dir=FIGURES)
+    assert "not compared" in caplog.text
+    assert snapshot(raw_dir) == snapshot(good)

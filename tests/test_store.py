@@ -36,7 +36,7 @@ def test_load_gives_the_tables_and_where_they_come_from(project_outputs: Path, s
     pd.testing.assert_frame_equal(found.prices, pd.read_parquet(project_outputs / "data/prices/prices.parquet"))
     assert set(found.forecasts["series"]) == {"imports.table_wine", "imports.table_wine.CHL"}
     assert set(found.backtest["cutoff"]) == {2020}
-    assert found.metrics["all"] == {"n_series": 2}
+    assert found.metrics["all"]["n_series"] == 2
     assert found.manifest["source"] == "mirror"
     model = (project_outputs / "models/model.json").read_bytes()
     assert found.provenance == {

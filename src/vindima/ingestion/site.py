@@ -173,8 +173,8 @@ def collect(
         started_at = now()
         gather = _downloads if method == "csv" else _pages
         files, tables = gather(site, discover(site), now)
-    if accept == "newer" and (raw_dir / "manifest.json").exists():
-        _refuse_older(raw_zone.read(raw_dir)[1], tables)
+    if accept == "newer" and raw_dir.exists():
+        _refuse_older(_on_hand(raw_dir), tables)
     return raw_zone.write(raw_dir, source, started_at, files, tables)
 
 
@@ -266,6 +266,15 @@ def _remarks(raw: RawTable, offer: Offer) -> list[str]:
             f"the page offers {offer.first_year}-{offer.last_year}, the download has {raw.years[0]}-{raw.years[-1]}"
         )
     return remarks
+
+
+def _on_hand(raw_dir: Path) -> dict[str, RawTable]:
+    """The tables of the raw zone; none, with a warning, where it is damaged: what cannot be read is not kept."""
+    try:
+        return raw_zone.read(raw_dir)[1]
+    except VindimaError as damage:
+        log.warning("the raw zone on hand is not compared: %s", damage)
+        return {}
 
 
 def _refuse_older(on_hand: Mapping[str, RawTable], collected: Mapping[str, RawTable]) -> None:

@@ -139,20 +139,21 @@ def _read(folder: Path, shown_as: Path) -> ServedSet:
     for name in REQUIRED:
         if not (folder / name).is_file():
             raise VindimaError(f"{name} is missing in {shown_as}: run `make`")
-    manifest = _mapping(folder, "data/raw/manifest.json", {"vintage"}, shown_as)
-    model = _mapping(folder, "models/model.json", {"model", "vintage", "cutoff", "horizon"}, shown_as)
+    manifest, _ = _mapping(folder, "data/raw/manifest.json", {"vintage"}, shown_as)
+    model, model_sha256 = _mapping(folder, "models/model.json", {"model", "vintage", "cutoff", "horizon"}, shown_as)
+    metrics, _ = _mapping(folder, "reports/metrics.json", set(), shown_as)
     found = ServedSet(
         prices=_table(folder, "data/prices/prices.parquet", _PRICE_COLUMNS, shown_as),
         forecasts=_table(folder, "data/forecasts/forecasts.parquet", _FORECAST_COLUMNS, shown_as),
         backtest=_table(folder, "data/backtest/backtest.parquet", _BACKTEST_COLUMNS, shown_as),
-        metrics=_mapping(folder, "reports/metrics.json", set(), shown_as),
+        metrics=metrics,
         manifest=manifest,
         model=model,
         provenance={
             "vintage": model["vintage"],
             "cutoff": model["cutoff"],
             "model": model["model"],
-            "model_sha256": hashlib.sha256((folder / "models/model.json").read_bytes()).hexdigest(),
+            "model_sha256": model_sha256,
             "source": SOURCE,
         },
     )
@@ -160,14 +161,16 @@ def _read(folder: Path, shown_as: Path) -> ServedSet:
     return found
 
 
-def _mapping(folder: Path, name: str, keys: set[str], shown_as: Path) -> dict:
+def _mapping(folder: Path, name: str, keys: set[str], shown_as: Path) -> tuple[dict, str]:
+    """The JSON object in a file, and the sha256 of the very bytes that it was read from."""
     try:
-        found = json.loads((folder / name).read_bytes())
+        data = (folder / name).read_bytes()
+        found = json.loads(data)
     except (OSError, ValueError) as error:
         raise VindimaError(f"{name} in {shown_as} is damaged ({error}): run `make`") from error
     if not isinstance(found, dict) or not keys <= found.keys():
         raise VindimaError(f"{name} in {shown_as} is not an object with {sorted(keys)}: run `make`")
-    return found
+    return found, hashlib.sha256(data).hexdigest()
 
 
 def _table(folder: Path, name: str, columns: frozenset[str], shown_as: Path) -> pd.DataFrame:
