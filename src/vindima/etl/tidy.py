@@ -1,5 +1,6 @@
 """From rows of text to typed, validated tables, and the published totals beside what their parts add up to."""
 
+import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -68,10 +69,13 @@ def read_cell(text: str, where: str) -> Cell:
 
 
 def combine(cells: Iterable[Cell]) -> Cell:
-    """The sum of cells that share a key; null, with the first status, where none of them has a number."""
+    """The sum of cells that share a key; null, with the first status, where none of them has a number.
+
+    Sums are exact (`math.fsum`): Python 3.12 changed how `sum` rounds, and a table is the same bytes on every Python.
+    """
     cells = list(cells)
     numbers = [cell.value for cell in cells if cell.value is not None]
-    return Cell(sum(numbers), "reported") if numbers else cells[0]
+    return Cell(math.fsum(numbers), "reported") if numbers else cells[0]
 
 
 def _cells(raw: RawTable, row: Row, table: Table, last_year: int) -> Iterator[tuple[int, list[Cell]]]:
@@ -131,7 +135,7 @@ def _verdict(published: Cell, parts: list[Cell]) -> tuple[float | None, str]:
     """Sum of the parts (null where there is none to speak of) and how it compares with the published total."""
     if published.value is None:
         return None, "not_available"
-    computed = sum(cell.value or 0.0 for cell in parts)
+    computed = math.fsum(cell.value or 0.0 for cell in parts)
     if published.value and not computed:
         return None, "aggregate_only"
     return computed, "equal" if abs(published.value - computed) <= ROUNDING else "differs"
