@@ -228,3 +228,8 @@ def test_published_columns_of_trade_sum_to_what_the_real_downloads_sum_to(shared
             cells = pd.DataFrame([line.split(";")[2:] for line in lines]).apply(pd.to_numeric).sum()
             sums = mine.groupby("year")[["quantity_kg_published", "value_usd_published"]].sum()
             assert sums.to_numpy().ravel().tolist() == cells.tolist(), slug
+
+
+def test_sums_are_exact_so_that_every_python_gives_the_same_bytes():
+    tenth = tidy.Cell(0.1, "reported")
+    assert tidy.combine([tenth] * 10).value == 1.0
