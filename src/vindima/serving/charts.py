@@ -1,7 +1,9 @@
 """One function for each figure. Figures are matplotlib's: they draw without internet, on screen and on paper."""
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
@@ -20,15 +22,28 @@ UPPER = {"q025": "q975", "q10": "q90"}
 
 AXIS = {"pt": "US$ FOB por kg", "en": "US$ FOB a kilogram"}
 BAND = {"pt": "{level} em cada 100", "en": "{level} in 100"}
+SOURCE = {
+    "pt": "Fonte: Embrapa Uva e Vinho, Vitibrasil (edição {vintage}, dados até {cutoff}); previsão: modelo {model}, "
+    "com o que se sabia em {cutoff}.",
+    "en": "Source: Embrapa Uva e Vinho, Vitibrasil (vintage {vintage}, data to {cutoff}); forecast: model {model}, "
+    "with what was known in {cutoff}.",
+}
 MEDIAN = {"pt": "previsão (mediana)", "en": "forecast (median)"}
 
 
-def fan(history: pd.DataFrame, forecast: pd.DataFrame, language: Language) -> Figure:
+def source_line(provenance: Mapping[str, Any], language: Language) -> str:
+    """Where the figures come from: vintage, last year and model, from a mapping that has the three."""
+    return SOURCE[language].format_map(provenance)
+
+
+def fan(
+    history: pd.DataFrame, forecast: pd.DataFrame, language: Language, title: str = "", source: str = ""
+) -> Figure:
     """History of one series' price and its forecast with the 80 and 95 per cent intervals as a fan.
 
     `history` holds `year, price_usd_kg, corrected`; `forecast` the rows of the forecasts table of the same series
     (none for a series that is not forecast). Years without a price are gaps in the line; points that rest on a
-    corrected figure are open circles.
+    corrected figure are open circles. `title` and `source` are for a figure that stands alone.
     """
     with mpl.rc_context({"font.family": "DejaVu Sans", "font.size": 11, "svg.hashsalt": "vindima"}):
         figure = Figure(figsize=(9, 4.6), layout="constrained")
@@ -46,6 +61,10 @@ def fan(history: pd.DataFrame, forecast: pd.DataFrame, language: Language) -> Fi
         if len(forecast):
             _draw_fan(axes, history, forecast, language)
         axes.set_ylim(bottom=0)
+        if title:
+            figure.suptitle(title, x=0.02, ha="left", fontsize=14, color=WINE, fontweight="bold")
+        if source:
+            figure.supxlabel(source, x=0.02, ha="left", fontsize=8, color=GREY)
         return figure
 
 

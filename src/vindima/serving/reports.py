@@ -6,7 +6,7 @@ import html
 import ipywidgets as widgets
 import pandas as pd
 
-from vindima.labels import FLOWS, TRADE_PRODUCTS, Language, country_name, number
+from vindima.labels import FLOWS, TRADE_PRODUCTS, Language, country_name, number, series_name
 from vindima.serving import charts
 from vindima.serving.store import ServedSet
 
@@ -45,13 +45,11 @@ WORDS = {
     "band": {"pt": "{level} em 100: de – até", "en": "{level} in 100: from – to"},
     "download": {"pt": "Baixar a tabela (CSV)", "en": "Download the table (CSV)"},
     "picture": {"pt": "Baixar o gráfico (PNG)", "en": "Download the chart (PNG)"},
-    "source": {
-        "pt": "Fonte: Embrapa Uva e Vinho, Vitibrasil (edição {vintage}, dados até {cutoff}); previsão: modelo "
-        "{model}, com o que se sabia em {cutoff}. O preço é o valor unitário do comércio exterior, em dólares FOB "
-        "correntes por quilograma; não é preço de prateleira.",
-        "en": "Source: Embrapa Uva e Vinho, Vitibrasil (vintage {vintage}, data to {cutoff}); forecast: model "
-        "{model}, with what was known in {cutoff}. The price is the unit value of foreign trade, in current US "
-        "dollars FOB a kilogram; it is not a shelf price.",
+    "unit_value": {
+        "pt": "O preço é o valor unitário do comércio exterior, em dólares FOB correntes por quilograma; não é "
+        "preço de prateleira.",
+        "en": "The price is the unit value of foreign trade, in current US dollars FOB a kilogram; it is not a shelf "
+        "price.",
     },
 }
 
@@ -121,17 +119,18 @@ def outlook_page(served: ServedSet, series: str, language: Language) -> str:
     """HTML of one series: the sentence, the chart, the table, two downloads and the source line."""
     history = served.prices[served.prices["series"] == series].sort_values("year")
     forecast = served.forecasts[served.forecasts["series"] == series].sort_values("horizon")
-    figure = charts.fan(history, forecast, language)
+    source = charts.source_line(served.provenance, language)
+    alone = charts.fan(history, forecast, language, series_name(series, language), source)
     columns = ["series", "year", "price_usd_kg"]
     both = pd.concat([history[columns], forecast.drop(columns="horizon")])
     links = _link(both.to_csv(index=False).encode(), "text/csv", f"{series}.csv", WORDS["download"][language])
-    links += _link(charts.png(figure), "image/png", f"{series}.png", WORDS["picture"][language])
+    links += _link(charts.png(alone), "image/png", f"{series}.png", WORDS["picture"][language])
     parts = [
         f"<p>{html.escape(sentence(history, forecast, served, language))}</p>",
-        charts.svg(figure),
+        charts.svg(charts.fan(history, forecast, language)),
         _table(forecast, language) if len(forecast) else "",
         f"<p>{links}</p>",
-        f'<p class="source">{html.escape(WORDS["source"][language].format(**served.provenance))}</p>',
+        f'<p class="source">{html.escape(source)} {html.escape(WORDS["unit_value"][language])}</p>',
     ]
     return "".join(parts)
 
