@@ -75,8 +75,9 @@ def test_second_run_does_nothing(reproduced: tuple[Path, str], run: Run):
     assert "Data and pipelines are up to date." in run("dvc", "repro")
 
 
-def test_run_says_where_the_results_are(reproduced: tuple[Path, str]):
+def test_run_shows_the_nine_totals_and_says_where_the_results_are(reproduced: tuple[Path, str]):
     clone, printed = reproduced
+    assert printed.count("all countries") == 9
     assert "data/forecasts/forecasts.parquet" in printed
     assert (clone / "data" / "served" / "models" / "card.md").is_file()
 

@@ -8,6 +8,14 @@ import click
 
 from vindima.errors import VindimaError
 
+RESULTS = """\
+  data/forecasts/forecasts.parquet  all forecasts, with 80 and 95 per cent intervals
+  data/prices/prices.parquet        yearly unit values of trade, US$ FOB a kilogram
+  data/tidy/                        production, processing, sales, trade, totals
+  models/card.md                    what the model does and how it did (card.pt-BR.md in Portuguese)
+  reports/metrics.json              scores beside the naive forecast
+Next: make reports · make lab · make serve"""
+
 
 class _Plain(click.Group):
     """A group whose commands end a `VindimaError` with its sentence on stderr and exit code 1."""
@@ -51,15 +59,8 @@ def run_pipeline(until: str | None) -> None:
     from vindima import paths, run
 
     run.run_pipeline(until)
-    click.echo(
-        f"\nResults in {paths.ROOT}:\n"
-        "  data/forecasts/forecasts.parquet  forecasts with 80 and 95 per cent intervals, US$ FOB a kilogram\n"
-        "  data/prices/prices.parquet        yearly unit values of trade\n"
-        "  data/tidy/                        production, processing, sales, trade, totals\n"
-        "  models/card.md                    what the model does and how it did (card.pt-BR.md in Portuguese)\n"
-        "  reports/metrics.json              scores beside the naive forecast\n"
-        "Next: make reports · make lab · make serve"
-    )
+    if until is None:
+        click.echo(f"\n{run.summary()}\n\nResults in {paths.ROOT}:\n{RESULTS}")
 
 
 @main.command()

@@ -10,6 +10,7 @@ import yaml
 
 from vindima import paths
 from vindima.errors import VindimaError
+from vindima.labels import number, series_name
 
 KERNEL = "python3"
 QUIET = ["--IPKernelApp.log_level=ERROR"]
@@ -103,3 +104,20 @@ def run_pipeline(until: str | None = None, force: bool = False) -> None:
         raise VindimaError("the pipeline stopped; the last set that was published goes on being served")
     if until is None:
         store.publish()
+
+
+def summary() -> str:
+    """The published forecasts of the totals for the first year ahead, as a table to print."""
+    from vindima.serving import store
+
+    served = store.load()
+    totals = served.forecasts[served.forecasts["series"].str.count(r"\.") == 1]
+    ahead = totals[totals["horizon"] == 1].set_index("series").sort_index(ascending=False)
+    last = served.prices[served.prices["year"] == served.provenance["cutoff"]].set_index("series")["price_usd_kg"]
+    year = served.provenance["cutoff"]
+    lines = [f"{'US$ FOB a kilogram':44}{year:>6}{year + 1:>8}   80 in 100"]
+    for series, row in ahead.to_dict("index").items():
+        now = number(last[series], 2, "en") if series in last else "–"
+        low, middle, high = (number(row[name], 2, "en") for name in ("q10", "forecast", "q90"))
+        lines.append(f"{series_name(str(series), 'en'):44}{now:>6}{middle:>8}   {low} – {high}")
+    return "\n".join(lines)
