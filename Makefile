@@ -49,6 +49,6 @@ $(ready): requirements.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "make: expected Python 3.11, 3.12 or 3.13 on the PATH and found none; name one with: make PYTHON=/path/to/python" >&2; exit 1; }
 	@$(PYTHON) -m venv .venv
 	@python -m pip install --quiet --disable-pip-version-check "$$(grep -o '^uv==[^ ]*' requirements.txt)"
-	@uv pip sync --python .venv/bin/python --quiet --require-hashes requirements.txt
+	@uv pip sync --python .venv/bin/python --quiet --compile-bytecode --require-hashes requirements.txt
 	@uv pip install --python .venv/bin/python --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
