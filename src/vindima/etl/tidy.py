@@ -13,14 +13,11 @@ from vindima.etl import corrections, schemas
 from vindima.etl.countries import country_code
 from vindima.ingestion import lake
 from vindima.ingestion.catalogue import TABLES, Table
-from vindima.ingestion.parse import RawTable, Row, aggregates
+from vindima.ingestion.parse import NUMBER, RawTable, Row, aggregates, row_level
 from vindima.labels import GROUPS, PRODUCTS, slug
 
 MARKS = {"": "blank", "nd": "not_available", "*": "withheld", "+": "marked"}
 """What the source prints where it prints no number."""
-
-NUMBER = re.compile(r"(?:\d{1,3}(?:\.\d{3})+|\d+)(?:,\d+)?")
-"""`1234`, `1.234`, `1234,5` and `1.234,5`: a point groups thousands, a comma starts decimals."""
 
 ROUNDING = 0.5
 """A total within half a unit of its parts is equal: the source prints some years with decimals, some without."""
@@ -104,23 +101,13 @@ class _GroupRow:
 
 
 def _groups(raw: RawTable, table: Table) -> list[tuple[str, Row, list[Row]]]:
-    """Group name, group row and its parts, in the site's order.
-
-    A page says of each row whether it is an item. In a download a part's `control` starts with its group's two
-    letters (`vm_Tinto`); without that column a group is known by its capitals.
-    """
+    """Group name, group row and its parts, in the site's order."""
     known = GROUPS[table.section]
     groups: list[tuple[str, Row, list[Row]]] = []
     for row in raw.rows:
         label = " ".join(row.label.split())
-        if row.level is not None:
-            part = row.level == "subitem"
-        elif row.control is not None:
-            part = bool(re.match(r"[a-z]{2}_", row.control))
-        else:
-            part = label != label.upper()
         where = f"{table.slug}, row {row.row}"
-        if not part:
+        if row_level(row) == "item":
             if label not in known:
                 raise VindimaError(f"{where}: expected one of the groups {', '.join(known)}, got {label!r}")
             groups.append((known[label], row, []))

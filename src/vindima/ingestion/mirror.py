@@ -24,7 +24,7 @@ from vindima.errors import VindimaError
 from vindima.ingestion import figures
 from vindima.ingestion.catalogue import TABLES, Table
 from vindima.ingestion.figures import Bundled
-from vindima.ingestion.parse import Page, PageRow
+from vindima.ingestion.parse import NUMBER, Page, PageRow, row_level
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -164,7 +164,7 @@ def _page(bundled: Bundled, table: Table, year: int) -> dict[str, object]:
     width = len(table.measures)
     start = raw.years.index(year) * width
     published = [row.cells[start : start + width] for row in raw.rows]
-    levels = [_level(table, row.control, row.label) for row in raw.rows]
+    levels = [None if table.is_trade else row_level(row) for row in raw.rows]
     counted = [cells for cells, level in zip(published, levels, strict=True) if level in (None, "item")]
     rows = [
         PageRow(row.label, level, [_shown(cell, table) for cell in cells])
@@ -195,17 +195,6 @@ def _page(bundled: Bundled, table: Table, year: int) -> dict[str, object]:
         "option": table.option,
         "suboption": table.suboption,
     }
-
-
-def _level(table: Table, control: str | None, label: str) -> str | None:
-    """Sub-items have a control with a two-letter prefix (`vm_Tinto`); trade has no levels.
-
-    Production to 2022 has no control column; its groups are the labels in capitals.
-    """
-    if table.is_trade:
-        return None
-    is_group = label.isupper() if control is None else not re.match(r"[a-z]{2}_", control)
-    return "item" if is_group else "subitem"
 
 
 def _headings(table: Table) -> list[str]:
@@ -250,7 +239,7 @@ def _shown(cell: str, table: Table) -> str:
 
 def _amount(text: str) -> Decimal | None:
     """'1234,5' or '1.234,5' → 1234.5; None for what is no number."""
-    if not re.fullmatch(r"(\d+|\d{1,3}(\.\d{3})+)(,\d+)?", text):
+    if not NUMBER.fullmatch(text):
         return None
     return Decimal(text.replace(".", "").replace(",", "."))
 

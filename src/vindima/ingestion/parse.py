@@ -13,8 +13,8 @@ from bs4 import BeautifulSoup, Tag
 from vindima.errors import VindimaError
 from vindima.ingestion.catalogue import Table
 
-MARKS = ("", "nd", "*", "+", "-")
-"""What a cell holds instead of a number: blank, not available, withheld, marked; `-` on pages only."""
+NUMBER = re.compile(r"(?:\d{1,3}(?:\.\d{3})+|\d+)(?:,\d+)?")
+"""A number: `1234`, `1.234`, `1234,5`, `1.234,5`; a point groups thousands, a comma starts decimals."""
 
 SEPARATORS = (";", "\t", ",")
 LABEL_COLUMNS = ("produto", "cultivar", "país", "pais")
@@ -30,6 +30,18 @@ class Row:
     label: str
     cells: list[str]
     level: str | None = None
+
+
+def row_level(row: Row) -> str:
+    """'item' for the row of a group, 'subitem' for one of its parts. Trade tables have no levels.
+
+    A page says which. In a download a part's `control` starts with its group's two letters (`vm_Tinto`); without
+    that column (production to 2022) a group is known by its capitals.
+    """
+    if row.level is not None:
+        return row.level
+    is_group = row.label.isupper() if row.control is None else not re.match(r"[a-z]{2}_", row.control)
+    return "item" if is_group else "subitem"
 
 
 @dataclass(frozen=True)
