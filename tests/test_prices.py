@@ -6,7 +6,7 @@ import pytest
 from vindima.errors import VindimaError
 from vindima.etl.prices import as_published, prices
 
-COUNTRIES = ("CHL", "ITA", "OTHER", "USA")
+COUNTRIES = ("CHL", "ITA", "OTHER", "PRT", "USA")
 
 
 @pytest.fixture
@@ -16,11 +16,11 @@ def trade() -> pd.DataFrame:
             "flow": "imports",
             "product": "table_wine",
             "country": [*COUNTRIES, "CHL"],
-            "year": [2000, 2000, 2000, 2000, 2001],
-            "quantity_kg": [100.0, 50.0, 10.0, 7.0, 0.0],
-            "value_usd": [200.0, 250.0, 30.0, float("nan"), 5.0],
-            "quantity_status": ["reported", "corrected", "reported", "reported", "reported"],
-            "value_status": ["reported", "reported", "reported", "blank", "reported"],
+            "year": [2000, 2000, 2000, 2000, 2000, 2001],
+            "quantity_kg": [100.0, 50.0, 10.0, 9.0, 7.0, 0.0],
+            "value_usd": [200.0, 250.0, 30.0, 0.0, float("nan"), 5.0],
+            "quantity_status": ["reported", "corrected", *["reported"] * 4],
+            "value_status": [*["reported"] * 4, "blank", "reported"],
         }
     )
 

@@ -25,7 +25,8 @@ def download(page: str, kind: str) -> bytes:
 def test_sentence_is_computed_and_written_as_the_reader_writes(served):
     page = reports.outlook_page(served, "imports.table_wine", "pt")
     assert "Em 2023, um quilograma custou US$ 2,50." in page
-    assert "Para 2024, a previsão é de US$ 2,50" in page
+    assert "Para 2024, a previsão é de US$ 2,50; em 80 de cada 100 casos assim o preço deve ficar" in page
+    assert "entre US$ 1,25 e US$ 3,75" in page
     assert "conteve o preço em 84 de cada 100 casos" in page
     assert "In 2023 a kilogram cost US$ 2.50." in reports.outlook_page(served, "imports.table_wine", "en")
 
