@@ -41,7 +41,7 @@ def rows() -> list[dict]:
     """One row for each thing measured: its median, and where it has a bar the figure, the bar and the verdict."""
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder) / "vindima"
-        _copy(clone)
+        copy_working_tree(clone)
         dvc = [sys.executable, "-m", "dvc"]
         measured = [(_run([*dvc, "repro"], _emptied(clone)), _run(_one_process(), clone)) for _ in range(ROUNDS)]
         idle = [(_run([*dvc, "repro"], clone)[0], _run([*dvc, "status"], clone)[0]) for _ in range(IDLE_ROUNDS)]
@@ -65,8 +65,8 @@ def _judged(what: str, figure: float, bar: float) -> dict:
     return {"what": what, "figure": round(figure, 2), "bar": f"≤ {bar:g}", "met": figure <= bar}
 
 
-def _copy(clone: Path) -> None:
-    """What Git would give a newcomer of the working tree as it is, with a history of its own."""
+def copy_working_tree(clone: Path) -> None:
+    """Write to `clone` what Git would give a newcomer of the working tree as it is, as a repository of its own."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     for name in listed.stdout.splitlines():

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.conftest import ROOT
+from benchmarks.pipeline import copy_working_tree
 
 Run = Callable[..., str]
 FIRST_STAGES = ("collect", "tidy", "prices", "forecast", "evaluate")
@@ -21,16 +21,9 @@ FIRST_STAGES = ("collect", "tidy", "prices", "forecast", "evaluate")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a clone of this working tree would hold, committed, without any output that Git does not keep."""
     folder = tmp_path_factory.mktemp("clone") / "vindima"
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    for name in listed.stdout.splitlines():
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
+    copy_working_tree(folder)
     identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
-    for command in (["init", "--quiet"], ["add", "--all"], [*identity, "commit", "--quiet", "--message", "clone"]):
+    for command in (["add", "--all"], [*identity, "commit", "--quiet", "--message", "clone"]):
         subprocess.run(["git", *command], cwd=folder, check=True)
     return folder
 

@@ -54,12 +54,12 @@ def apply(trade: pd.DataFrame, scope: Scope, register: tuple[Correction, ...] = 
     if scope not in ("all", "confirmed", "none"):
         raise VindimaError(f"tidy.corrections: expected all, confirmed or none, got {scope!r}")
     corrected = trade.copy()
+    table = corrected["flow"] + "_" + corrected["product"]
     for entry in register:
         if scope == "none" or (scope == "confirmed" and entry.certainty != "confirmed"):
             continue
         if entry.year > trade["year"].max():
             continue
-        table = corrected["flow"] + "_" + corrected["product"]
         here = (table == entry.table) & (corrected["country"] == entry.country) & (corrected["year"] == entry.year)
         where = f"{entry.table} {entry.year}, {entry.country}"
         if here.sum() != 1:

@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException
 
 from vindima import paths
 from vindima.errors import VindimaError
+from vindima.forecasting.intervals import SIDES
 from vindima.serving import auth, store
 
 BODY_BYTES = 1_000_000
@@ -24,8 +25,7 @@ UNIT_VALUE_WARNING = (
     "The price is the unit value of trade, value over weight in US$ FOB a kilogram: "
     "it is no quoted price and moves with what is traded too."
 )
-QUANTILES = {80: ("q10", "q90"), 95: ("q025", "q975")}
-LEVELS = tuple(QUANTILES)
+LEVELS = tuple(SIDES)
 NOT_FORECAST = {"OTHER", "UNDECLARED", "SHIP_SUPPLIES", "BRA"}
 
 _QUESTION = ("horizon", "level", "currency", "terms")
@@ -87,7 +87,7 @@ class Answers:
                     "year": row["year"],
                     "horizon": row["horizon"],
                     "forecast": row["forecast"],
-                    "intervals": {str(level): [row[name] for name in QUANTILES[level]] for level in levels},
+                    "intervals": {str(level): [row[name] for name in SIDES[level]] for level in levels},
                 }
                 for row in path
             ],

@@ -11,14 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
+from vindima.forecasting.intervals import SIDES
 from vindima.forecasting.stored import write_text
 from vindima.labels import Language, number
 
 WINE = "#7b1e3a"
 GREY = "#5f5a57"
-FAN = {"q025": ("#e9cdd5", 95), "q10": ("#d39fae", 80)}
-"""Lower quantile of each band → its colour and level; the upper one mirrors it."""
-UPPER = {"q025": "q975", "q10": "q90"}
+FAN = {95: "#e9cdd5", 80: "#d39fae"}
+"""Level of each band → its colour, the widest first."""
 
 AXIS = {"pt": "US$ FOB por kg", "en": "US$ FOB a kilogram"}
 BAND = {"pt": "{level} em cada 100", "en": "{level} in 100"}
@@ -86,9 +86,10 @@ def _draw_fan(axes: Axes, history: pd.DataFrame, forecast: pd.DataFrame, languag
     """The fan starts at the last price, so that it opens where history ends; each band is named at its edge."""
     last = history.iloc[-1]
     years = [last["year"], *forecast["year"]]
-    for lower, (colour, level) in FAN.items():
+    for level, colour in FAN.items():
+        lower, upper = SIDES[level]
         low = [last["price_usd_kg"], *forecast[lower]]
-        high = [last["price_usd_kg"], *forecast[UPPER[lower]]]
+        high = [last["price_usd_kg"], *forecast[upper]]
         axes.fill_between(years, low, high, color=colour, linewidth=0)
         label = BAND[language].format(level=level)
         axes.annotate(

@@ -6,6 +6,7 @@ import html
 import ipywidgets as widgets
 import pandas as pd
 
+from vindima.forecasting.intervals import SIDES
 from vindima.labels import FLOWS, TRADE_PRODUCTS, Language, country_name, number, series_name
 from vindima.serving import charts
 from vindima.serving.store import ServedSet
@@ -74,7 +75,7 @@ def _link(data: bytes, kind: str, name: str, text: str) -> str:
 
 
 def sentence(history: pd.DataFrame, forecast: pd.DataFrame, served: ServedSet, language: Language) -> str:
-    """What the chart says, in one or two sentences with the measured coverage; no number is typed."""
+    """What the chart says, in a few sentences: the last price, the forecast, and the measured coverage."""
 
     def dollars(value: float) -> str:
         return number(value, 2, language)
@@ -104,13 +105,13 @@ def _table(forecast: pd.DataFrame, language: Language) -> str:
     heads = [
         WORDS["year"],
         WORDS["median"],
-        *({k: WORDS["band"][k].format(level=n) for k in WORDS["band"]} for n in (80, 95)),
+        *({k: WORDS["band"][k].format(level=n) for k in WORDS["band"]} for n in SIDES),
     ]
     lines = ["<tr>" + "".join(f"<th>{html.escape(head[language])}</th>" for head in heads) + "</tr>"]
     for row in forecast.to_dict("records"):
-        pairs = ((row["q10"], row["q90"]), (row["q025"], row["q975"]))
         cells = [str(row["year"]), number(row["forecast"], 2, language)]
-        cells += [f"{number(low, 2, language)} – {number(high, 2, language)}" for low, high in pairs]
+        for lower, upper in SIDES.values():
+            cells.append(f"{number(row[lower], 2, language)} – {number(row[upper], 2, language)}")
         lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
     return "<table>" + "".join(lines) + "</table>"
 
