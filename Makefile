@@ -12,7 +12,7 @@ run: $(ready) ## Run the pipeline (dvc repro) and say where the results are
 test: $(ready) ## Run every test that needs no network
 	@pytest -m "not services"
 
-test-services: $(ready) ## Run the slower tests: the report in a browser (chromium), the benchmark notebook
+test-services: $(ready) ## Run the slower tests: a browser (chromium), object stores, the benchmark notebook
 	@pytest -m services
 
 lab: $(ready) ## Open the notebooks in JupyterLab

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.emulators import emulator, gs_emulator, s3_emulator  # noqa: F401
 from vindima.serving import store
 
 ROOT = Path(__file__).resolve().parent.parent

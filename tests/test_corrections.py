@@ -36,6 +36,21 @@ def test_correction_replaces_the_figure_and_keeps_the_published_one(trade: pd.Da
     assert row["quantity_status"] == row["value_status"] == "corrected"
 
 
+@pytest.mark.parametrize("figure", [0.0, None])
+def test_correction_of_a_published_zero_fits_a_blank_too(trade: pd.DataFrame, figure: float | None):
+    trade.loc[0, ["quantity_kg", "value_usd", "quantity_kg_published", "value_usd_published"]] = figure
+    row = apply(trade, "all", (dataclasses.replace(SWAP, published=(0, 0)),)).iloc[0]
+    assert (row["quantity_kg"], row["value_usd"]) == (15, 6)
+    assert (row["quantity_kg_published"] == 0) if figure == 0 else pd.isna(row["quantity_kg_published"])
+    assert row["quantity_status"] == "corrected"
+
+
+def test_correction_of_a_figure_does_not_fit_a_blank(trade: pd.DataFrame):
+    trade.loc[0, "value_usd_published"] = None
+    with pytest.raises(VindimaError, match=r"exports_table_wine 2013, RUS was reviewed for .* now publishes"):
+        apply(trade, "all", (SWAP,))
+
+
 @pytest.mark.parametrize(("scope", "corrected"), [("all", 2), ("confirmed", 1), ("none", 0)])
 def test_scope_says_which_corrections_apply(trade: pd.DataFrame, scope, corrected: int):
     assert (apply(trade, scope, (SWAP, GUESS))["value_status"] == "corrected").sum() == corrected

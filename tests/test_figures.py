@@ -1,11 +1,11 @@
+import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from vindima.errors import VindimaError
-from vindima.ingestion import figures, lake, parse, site
+from vindima.ingestion import figures, site
 from vindima.ingestion.catalogue import TABLES
 
 FIGURES = Path(__file__).parent.parent / "data" / "figures"
@@ -74,21 +74,53 @@ def test_the_two_aggregates_of_2022_are_in_the_footnotes():
     }
 
 
+def each_line(change):
+    """A change of a download that changes each of its lines, given as fields and the line's position from 0."""
+    return lambda data: b"".join(
+        b";".join(change(line.split(b";"), position)) + b"\n" for position, line in enumerate(data.splitlines())
+    )
+
+
 @pytest.mark.parametrize(
     "change",
     [
         lambda data: data.replace(b"\n", b"\r\n"),
+        lambda data: data.replace(b"\n", b"\r"),
         lambda data: b"\xef\xbb\xbf" + data,
         lambda data: data.removesuffix(b"\n"),
         lambda data: data.replace(b";", b"\t"),
+        lambda data: data.replace(b";", b"|"),
+        lambda data: data.decode().encode("latin-1"),
+        lambda data: data.decode("latin-1").encode(),
+        each_line(lambda fields, at: [*fields[:2], b"Nota" if at == 0 else b"" if at % 2 else b"a, b", *fields[2:]]),
+        each_line(lambda fields, at: [b"Nr" if at == 0 else b"%d" % at, *fields, b"Fonte" if at == 0 else b"x"]),
+        each_line(lambda fields, at: [*fields, b""]),
+        each_line(lambda fields, at: [*fields, *[b"", b""][: at % 3]]),
+        each_line(lambda fields, at: fields[1:]),
+        each_line(lambda fields, at: [*fields[-2:], *fields[2:-2], *reversed(fields[:2])]),
     ],
-    ids=["CRLF", "byte order mark", "no final newline", "tabs"],
-)
-def test_however_a_download_is_written_it_is_given_back_so(raw, tmp_path, change):
+    ids=[
+        "CRLF", "CR", "byte order mark", "no final newline", "tabs", "pipes", "Latin-1", "encoded twice",
+        "an unknown column", "unknown columns around", "an empty last column", "surplus empty fields",
+        "no row numbers", "another order",
+    ],
+)  # fmt: skip
+def test_however_a_download_is_written_it_says_the_same_and_is_given_back_so(raw, tmp_path, change):
+    before = figures.read(FIGURES).tables["imports_raisins"].table
     copy = edit(raw, tmp_path, "imports_raisins", change)
     figures.write(copy, tmp_path / "figures")
-    table = figures.read(tmp_path / "figures").tables["imports_raisins"]
-    assert figures.download(table) == (copy / "files" / "ImpPassas.csv").read_bytes()
+    bundled = figures.read(tmp_path / "figures").tables["imports_raisins"]
+    assert figures.download(bundled) == (copy / "files" / "ImpPassas.csv").read_bytes()
+    assert (bundled.table.years, bundled.table.rows) == (before.years, before.rows)
+
+
+def test_fields_that_no_known_column_explains_are_kept_beside_the_cells(raw, tmp_path):
+    change = each_line(lambda fields, at: [*fields, b"Nota" if at == 0 else b"a, b"])
+    figures.write(edit(raw, tmp_path, "imports_raisins", change), tmp_path / "figures")
+    lines = (tmp_path / "figures" / "cells.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[0].startswith("table,row,id,control,label,measure,other,1970,")
+    (first,) = [line for line in lines if line.startswith("imports_raisins,1,1,,Afeganistão,quantity_kg,")]
+    assert first.split("quantity_kg,")[1].startswith('"""a, b""",')
 
 
 def test_a_year_that_a_table_lacks_is_no_published_blank(raw, tmp_path):
@@ -123,13 +155,14 @@ def test_a_download_that_could_not_be_given_back_is_refused_and_nothing_is_writt
     assert not (tmp_path / "figures").exists()
 
 
-def test_a_raw_zone_of_pages_cannot_be_frozen(tmp_path):
-    cell = parse.RawTable("production", "t", "L", [2000], [parse.Row(1, None, "A", ["1"])], "index.php")
-    tables = {slug: replace(cell, slug=slug) for slug in TABLES}
-    files = [lake.Received("production", "index.php?a=1", b"<p>", "2025-01-19", 200, "pages", 1, 1)]
-    lake.write(tmp_path / "raw", "live", "2025-01-19", files, tables)
+def test_a_raw_zone_of_pages_cannot_be_frozen(raw, tmp_path):
+    copy = Path(shutil.copytree(raw, tmp_path / "raw"))
+    manifest = json.loads((copy / "manifest.json").read_text(encoding="utf-8"))
+    for file in manifest["files"]:
+        file["method"] = "pages"
+    (copy / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     with pytest.raises(VindimaError, match=r"production: .*collect with the method csv"):
-        figures.write(tmp_path / "raw", tmp_path / "figures")
+        figures.write(copy, tmp_path / "figures")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from bs4 import BeautifulSoup
 from werkzeug.test import Client
 
 from vindima.errors import VindimaError
@@ -36,7 +37,7 @@ def mirrored(client: Client, table: Table, year: int) -> Page:
 
 def css_names(html: bytes) -> set[tuple[str, str]]:
     """Tags with each of their classes, of what a reader of the site relies on."""
-    soup = parse.BeautifulSoup(html, "lxml")
+    soup = BeautifulSoup(html, "lxml")
     inside = soup.select("button.btn_opt, button.btn_sopt, input[name=ano], label, p[class], div[class]")
     inside += soup.select("table.tb_dados, table.tb_dados *, a.footer_content[href^=download]")
     return {(tag.name, str(name)) for tag in inside for name in tag.get("class") or [""]}
@@ -97,7 +98,7 @@ def test_pages_repeat_nothing_of_the_sites_prose_or_scripts(client):
 def test_options_of_the_menu_and_the_year_limits_stand_on_every_page(client):
     html = client.get("/index.php?opcao=opt_06&subopcao=subopt_04").data
     assert [value for value, _ in parse.read_menu(html)] == [f"opt_0{number}" for number in range(1, 8)]
-    (year,) = parse.BeautifulSoup(html, "lxml").select("input[name=ano]")
+    (year,) = BeautifulSoup(html, "lxml").select("input[name=ano]")
     assert (year["min"], year["max"]) == ("1970", "2023")
 
 

@@ -1,61 +1,28 @@
+import re
 import shutil
-import time
-from collections import Counter
-from collections.abc import Callable, Iterable
+import signal
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
+import fsspec
 import pytest
 from click.testing import CliRunner
 from werkzeug.wrappers import Request, Response
 
+from tests.sites import FIGURES, Copy, OneInFive, cut, replace, replacing, without_downloads
+from tests.zones import snapshot
 from vindima import paths
 from vindima.cli import main
 from vindima.errors import VindimaError
-from vindima.ingestion import figures, lake, mirror, site
+from vindima.ingestion import figures, lake, mirror, session, site
 from vindima.ingestion.catalogue import TABLES
-
-FIGURES = Path(__file__).parent.parent / "data" / "figures"
-MIRROR = mirror.create_mirror(FIGURES)
-
-
-class Copy:
-    """The mirror, with some answers changed and all requests counted."""
-
-    def __init__(self, change: Callable[[Request, Response], Response | None] = lambda request, answer: None):
-        self.change = change
-        self.asked: Counter[str] = Counter()
-        self.agents: set[str] = set()
-
-    def __call__(self, environ, start_response) -> Iterable[bytes]:
-        request = Request(environ)
-        self.asked[request.path.lstrip("/")] += 1
-        self.agents.add(request.headers["User-Agent"])
-        answer = Response.from_app(MIRROR, environ, buffered=True)
-        return (self.change(request, answer) or answer)(environ, start_response)
-
-
-def replace(answer: Response, old: str, new: str) -> None:
-    """Let `answer` read `new` for `old`."""
-    answer.set_data(answer.get_data(as_text=True).replace(old, new))
-
-
-def replacing(path: str, old: str, new: str, query: str = "") -> Copy:
-    """A copy of the site in which the answers under `path` (and `query`) read `new` for `old`."""
-
-    def change(request: Request, answer: Response) -> None:
-        if request.path == path and query in request.query_string.decode():
-            replace(answer, old, new)
-
-    return Copy(change)
 
 
 def collect_from(copy: Copy, raw_dir: Path, **options) -> dict:
     with mirror.running(copy) as base:
-        return site.collect(base, raw_dir=raw_dir, requests_per_second=1000, **options)
-
-
-def snapshot(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        return site.collect(base, raw_dir=raw_dir, requests_per_second=None, **options)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +35,7 @@ def good(tmp_path_factory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch):
-    monkeypatch.setattr(site, "BACKOFF", 0)
+    monkeypatch.setattr(session, "BACKOFF", 0)
 
 
 def test_every_real_download_is_collected_byte_for_byte(good, shared_data):
@@ -106,38 +73,59 @@ def test_another_address_is_collected_with_its_own_clock(tmp_path):
     manifest = collect_from(copy, tmp_path / "raw")
     assert manifest["source"].startswith("http://127.0.0.1:")
     assert manifest["retrieved_at"] > "2026"
-    assert copy.agents == {site.USER_AGENT}
     assert copy.asked["download/ImpVinhos.csv"] == 1
     assert all(not file["address"].startswith("http") for file in manifest["files"])
 
 
-def test_pages_give_the_same_tables_as_the_site_shows_them(tmp_path, monkeypatch):
-    few = {slug: TABLES[slug] for slug in ("processing_table_grapes", "processing_unclassified", "production")}
-    monkeypatch.setattr(site, "TABLES", few)
-    monkeypatch.setattr(lake, "TABLES", few)
-    manifest = site.collect("mirror", "pages", raw_dir=tmp_path / "raw", figures_dir=FIGURES)
-    _, tables = lake.read(tmp_path / "raw")
-    assert len(manifest["files"]) == 3 * 54
+@pytest.fixture(scope="module")
+def from_pages(tmp_path_factory) -> Path:
+    """A raw zone collected from the mirror's pages."""
+    folder = tmp_path_factory.mktemp("pages") / "raw"
+    site.collect("mirror", "pages", raw_dir=folder, figures_dir=FIGURES)
+    return folder
+
+
+def test_pages_give_the_tables_as_the_site_shows_them(from_pages):
+    manifest, tables = lake.read(from_pages)
+    assert len(manifest["files"]) == 15 * 54 == len(list((from_pages / "files").iterdir()))
     assert {file["method"] for file in manifest["files"]} == {"pages"}
+    assert {file["status"] for file in manifest["files"]} == {200}
     production = tables["production"]
     assert (production.years[0], production.years[-1], len(production.rows)) == (1970, 2023, 51)
     assert (production.rows[0].cells[0], production.rows[0].level) == ("217.208.604", "item")
-    assert (production.rows[1].label, production.rows[1].level, production.rows[1].control) == (
-        "Tinto",
-        "subitem",
-        None,
-    )
+    tinto = production.rows[1]
+    assert (tinto.label, tinto.level, tinto.control) == ("Tinto", "subitem", None)
     unclassified = tables["processing_unclassified"]
     assert unclassified.rows[0].cells[-5:] == ["nd", "166.947", "-", "*", "-"]
     assert [note.year for note in unclassified.notes] == [2022]
 
 
-def test_a_page_whose_rows_differ_from_its_other_years_stops_the_run(tmp_path, monkeypatch):
+def test_pages_alone_give_the_same_tables_when_the_downloads_are_gone(tmp_path, from_pages, caplog):
+    manifest = collect_from(without_downloads(), tmp_path / "raw")
+    assert lake.read(tmp_path / "raw")[1] == lake.read(from_pages)[1]
+    assert manifest["vintage"] == lake.read_manifest(from_pages)["vintage"]
+    notes = {file["slug"]: file["notes"] for file in manifest["files"]}
+    assert set(notes) == set(TABLES)
+    assert re.fullmatch(
+        r"in place of the download: http://.*/download/ImpPassas.csv: expected status 200, got 404 NOT FOUND",
+        *notes["imports_raisins"],
+    )
+    assert "imports_raisins: its pages are read in place of the download" in caplog.text
+
+
+def test_a_page_whose_rows_differ_from_its_other_years_stops_the_run_and_is_asked_again(tmp_path, monkeypatch):
     few = {"processing_table_grapes": TABLES["processing_table_grapes"]}
     monkeypatch.setattr(site, "TABLES", few)
     copy = replacing("/index.php", "Perlona", "Perlita", "subopcao=subopt_03&ano=1999")
-    with pytest.raises(VindimaError, match="processing_table_grapes 1999, row 8: expected 'Perlona' as in 1970"):
-        collect_from(copy, tmp_path / "raw", method="pages")
+    with mirror.running(copy) as base:
+        for _ in range(2):
+            with pytest.raises(
+                VindimaError,
+                match=r"processing_table_grapes 1999, row 8: expected 'Perlona' as in 1970.*collect again",
+            ):
+                site.collect(base, "pages", requests_per_second=None, raw_dir=tmp_path / "raw")
+    assert copy.asked["index.php?opcao=opt_03&subopcao=subopt_03&ano=1999"] == 2
+    assert not (tmp_path / "raw").exists()
 
 
 def test_a_table_that_the_site_no_longer_offers_stops_the_run(tmp_path):
@@ -181,82 +169,190 @@ def test_a_year_limit_that_the_download_does_not_reach_is_noted(tmp_path):
     assert noted == {"sales": ["the page offers 1970-2024, the download has 1970-2023"]}
 
 
+RAISINS = "/download/ImpPassas.csv"
+
+
 @pytest.mark.parametrize(
-    ("old", "new", "expected"),
+    ("change", "expected"),
     [
-        ("\n12;", "\n12;x;", "imports_raisins, row 12 .*: expected 110 columns, got 111"),
-        ("Id;", "<html>", "imports_raisins .*HTML page"),
+        (lambda request, answer: Response(status=404), "expected status 200, got 404"),
+        (lambda request, answer: Response(status=500), "got 500 INTERNAL SERVER ERROR .asked 6 times"),
+        (lambda request, answer: Response("<html>Erro</html>"), "HTML page.*asked 6 times"),
+        (lambda request, answer: Response(""), "empty.*asked 6 times"),
+        (lambda request, answer: cut(answer), r"cannot be reached \(download/ImpPassas.csv\).*asked 6 times"),
+        (lambda request, answer: replace(answer, "\n12;", "\n12;x;"), "row 12 .*: expected 110 columns, got 111"),
+        (lambda request, answer: replace(answer, ";País;", ";Nome;"), "header"),
     ],
+    ids=["missing", "failing", "error page", "empty", "cut", "a row too wide", "another header"],
 )
-def test_a_damaged_download_stops_the_run_and_leaves_the_last_good_zone(tmp_path, good, old, new, expected):
-    shutil.copytree(good, tmp_path / "raw")
-    before = snapshot(tmp_path)
-    with pytest.raises(VindimaError, match=expected):
-        collect_from(replacing("/download/ImpPassas.csv", old, new), tmp_path / "raw")
-    assert snapshot(tmp_path) == before
+def test_a_download_that_cannot_be_had_is_replaced_by_its_pages_and_the_manifest_says_so(
+    tmp_path, from_pages, change, expected
+):
+    copy = Copy(lambda request, answer: change(request, answer) if request.path == RAISINS else None)
+    manifest = collect_from(copy, tmp_path / "raw")
+    files = [file for file in manifest["files"] if file["slug"] == "imports_raisins"]
+    assert len(files) == 54
+    assert {file["method"] for file in files} == {"pages"}
+    for file in files:
+        assert re.search(f"^in place of the download: .*{expected}", *file["notes"])
+    assert lake.read_table(tmp_path / "raw", "imports_raisins") == lake.read_table(from_pages, "imports_raisins")
+    assert {file["slug"] for file in manifest["files"] if file["method"] == "csv"} == set(TABLES) - {
+        "imports_raisins"
+    }
 
 
-def test_an_answer_that_ends_too_early_stops_the_run(tmp_path):
-    def cut(request: Request, answer: Response) -> None:
-        if request.path == "/download/ImpPassas.csv":
-            length = answer.headers["Content-Length"]
-            answer.set_data(answer.get_data()[:5000])
-            answer.headers["Content-Length"] = length
-
-    with pytest.raises(VindimaError, match=r"download/ImpPassas\.csv"):
-        collect_from(Copy(cut), tmp_path / "raw")
-    assert not (tmp_path / "raw").exists()
+def test_a_page_without_a_download_link_is_read_in_its_place(tmp_path):
+    manifest = collect_from(replacing("/index.php", RAISINS[1:], "#"), tmp_path / "raw")
+    notes = {note for file in manifest["files"] if file["slug"] == "imports_raisins" for note in file["notes"]}
+    assert notes == {"in place of the download: the site links to none"}
 
 
-def test_a_busy_site_is_asked_again(tmp_path):
-    def busy_twice(request: Request, answer: Response) -> Response | None:
-        if copy.asked["download/ImpPassas.csv"] in (1, 2) and request.path == "/download/ImpPassas.csv":
-            return Response("busy", status=(429, 503)[copy.asked["download/ImpPassas.csv"] - 1])
-        return None
+def test_a_cell_that_cannot_be_read_stops_the_run_with_its_place_and_is_asked_for_again(tmp_path, good):
+    raw = shutil.copytree(good, tmp_path / "raw")
+    copy = replacing(RAISINS, "\n12;", "\n12;")
 
-    copy = Copy(busy_twice)
+    def spoil(request: Request, answer: Response) -> None:
+        if request.path == RAISINS and copy.asked[RAISINS[1:]] == 1:
+            line = answer.get_data(as_text=True).split("\n")[12]
+            replace(answer, line, line.rsplit(";", 1)[0] + ";1x4")
+
+    copy.change = spoil
+    with mirror.running(copy) as base:
+        with pytest.raises(VindimaError, match=r"imports_raisins 2023, row 12 \(.*\).*'1x4'"):
+            site.collect(base, requests_per_second=None, raw_dir=raw)
+        assert snapshot(raw) == snapshot(good)
+        site.collect(base, requests_per_second=None, raw_dir=raw)
+    assert copy.asked[RAISINS[1:]] == 2
+    assert copy.asked["download/Producao.csv"] == 1
+
+
+def test_a_sample_of_pages_is_read_beside_the_downloads(tmp_path):
+    copy = Copy()
     collect_from(copy, tmp_path / "raw")
-    assert copy.asked["download/ImpPassas.csv"] == 3
+    pages = {address for address in copy.asked if "ano=" in address}
+    for table in TABLES.values():
+        years = {int(page[-4:]) for page in pages if page.startswith(f"index.php?{table.query}&")}
+        assert years - {2022} == {1970, 1997}
+        assert copy.asked[f"index.php?{table.query}"] >= 1  # the newest
 
 
-def test_a_retry_waits_as_long_as_the_site_asks():
-    copy = Copy(lambda request, answer: Response(status=429, headers={"Retry-After": "1"}) if first() else None)
-
-    def first() -> bool:
-        return copy.asked.total() == 1
-
-    with mirror.running(copy) as base, site.Site(base) as session:
-        started = time.monotonic()
-        session.get("robots.txt")
-        assert time.monotonic() - started >= 1
-
-
-@pytest.mark.parametrize(("status", "times"), [(404, 1), (500, 1 + site.RETRIES)])
-def test_a_lasting_failure_names_address_and_status(status, times):
-    copy = Copy(lambda request, answer: Response(status=status))
-    with (
-        mirror.running(copy) as base,
-        site.Site(base) as session,
-        pytest.raises(VindimaError, match=rf"/download/ImpSuco\.csv: expected status 200, got {status}"),
-    ):
-        session.get("download/ImpSuco.csv")
-    assert copy.asked.total() == times
+def test_a_page_that_contradicts_the_download_is_reported_and_kept_and_stops_nothing(tmp_path, good, caplog):
+    copy = replacing("/index.php", "1.530.058", "1.530.059", "subopcao=subopt_04&ano=1970")
+    manifest = collect_from(copy, tmp_path / "raw")
+    place = {"table": "imports_raisins", "year": 1970, "row": 5, "label": "Argentina", "measure": "quantity_kg"}
+    assert manifest["disagreements"] == [{**place, "download": "1530058", "page": "1.530.059"}]
+    assert lake.read(tmp_path / "raw")[1] == lake.read(good)[1]
+    (page,) = (file for file in manifest["files"] if file["slug"] == "imports_raisins" and file["method"] == "pages")
+    assert page["notes"] == ["cells that differ from the download: 1"]
+    assert (tmp_path / "raw" / "files" / lake.file_name(page["address"])).is_file()
+    assert (
+        "imports_raisins 1970, row 5 (Argentina), quantity_kg: the download has '1530058', the page '1.530.059'"
+        in caplog.text
+    )
 
 
-def test_a_refused_connection_is_not_tried_again(monkeypatch):
-    monkeypatch.setattr(site, "BACKOFF", 10)
-    started = time.monotonic()
-    with site.Site("http://127.0.0.1:9") as session, pytest.raises(VindimaError, match="Connection refused"):
-        session.get("index.php")
-    assert time.monotonic() - started < 10
+@pytest.mark.parametrize("method", ["csv", "pages"])
+def test_a_site_that_fails_one_request_in_five_gives_the_same_bytes(tmp_path, monkeypatch, good, from_pages, method):
+    monkeypatch.setattr(session, "TIMEOUTS", (5, 0.5))
+    few = TABLES if method == "csv" else {slug: TABLES[slug] for slug in list(TABLES)[3:7]}
+    monkeypatch.setattr(site, "TABLES", few)
+    failing = OneInFive(slow=1)
+    manifest = collect_from(failing, tmp_path / "raw", method=method)
+    assert set(failing.faults) == set(failing.FAULTS)
+    assert failing.faults.total() == pytest.approx(failing.asked.total() / 5, rel=0.2)
+    expected = good if method == "csv" else from_pages
+    assert manifest["disagreements"] == []
+    for slug, table in few.items():
+        name = f"tables/{slug}.json"
+        assert (tmp_path / "raw" / name).read_bytes() == (expected / name).read_bytes()
+        for file in manifest["files"]:
+            if file["slug"] == table.slug:
+                name = f"files/{lake.file_name(file['address'])}"
+                assert (tmp_path / "raw" / name).read_bytes() == (expected / name).read_bytes()
+    assert len(manifest["files"]) == (19 if method == "csv" else 4 * 54)
 
 
-def test_no_more_requests_are_made_in_a_second_than_allowed():
-    with mirror.running(Copy()) as base, site.Site(base, requests_per_second=20) as session:
-        started = time.monotonic()
-        for _ in range(5):
-            session.get("robots.txt")
-        assert time.monotonic() - started >= 4 / 20
+COLLECT = "import sys; from vindima.ingestion import site; from pathlib import Path; \
+site.collect(sys.argv[1], sys.argv[2], requests_per_second=None, raw_dir=Path(sys.argv[3]))"
+
+
+@pytest.mark.parametrize("method", ["csv", "pages"])
+def test_a_run_killed_in_the_middle_is_gone_on_with_and_gives_the_same_bytes(tmp_path, good, from_pages, method):
+    raw = shutil.copytree(good, tmp_path / "raw")
+    stop_after = {"csv": 40, "pages": 200}[method]
+    hold = threading.Event()
+
+    def stall(request: Request, answer: Response) -> None:
+        if copy.asked.total() > stop_after and not hold.is_set():
+            reached.set()
+            hold.wait(30)
+
+    copy = Copy(stall)
+    reached = threading.Event()
+    with mirror.running(copy) as base:
+        command = [sys.executable, "-c", COLLECT, base, method, str(raw)]
+        run = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        assert reached.wait(60)
+        run.send_signal(signal.SIGKILL)
+        run.wait()
+        hold.set()
+        assert snapshot(raw) == snapshot(good)
+        assert (tmp_path / ".raw-draft").is_dir()
+        before = copy.asked.copy()
+        site.collect(base, method, requests_per_second=None, raw_dir=raw)
+    again = [address for address in before if copy.asked[address] > before[address]]
+    assert len(again) <= 1 + 2 * session.CONNECTIONS  # robots.txt and what was under way
+    expected = good if method == "csv" else from_pages
+    for part in ("files", "tables"):
+        assert snapshot(raw / part) == snapshot(expected / part)
+    assert not (tmp_path / ".raw-draft").exists()
+
+
+def test_what_did_not_change_is_not_sent_again(tmp_path):
+    sent: list[str] = []
+
+    def validate(request: Request, answer: Response) -> None:
+        if request.path != "/robots.txt":
+            answer.add_etag()
+            answer.make_conditional(request.environ)
+            if answer.status_code == 200:
+                sent.append(request.full_path)
+
+    with mirror.running(Copy(validate)) as base:
+        first = site.collect(base, requests_per_second=None, raw_dir=tmp_path / "raw")
+        sent.clear()
+        second = site.collect(base, requests_per_second=None, raw_dir=tmp_path / "raw")
+    assert not [address for address in sent if address.startswith("/download/")]
+    assert {file["status"] for file in second["files"]} == {304}
+    assert {file["etag"] for file in second["files"]} == {file["etag"] for file in first["files"]}
+    assert second["vintage"] == first["vintage"]
+
+
+def test_each_collection_is_written_to_the_lake_as_a_dated_snapshot(tmp_path):
+    manifest = site.collect("mirror", raw_dir=tmp_path / "raw", figures_dir=FIGURES, lake=str(tmp_path / "lake"))
+    (written,) = (tmp_path / "lake").iterdir()
+    assert written.name == f"2025-01-19-{manifest['vintage']}"
+    assert snapshot(written) == snapshot(tmp_path / "raw")
+
+
+def test_a_lake_that_cannot_be_written_leaves_the_raw_zone_and_what_was_received(tmp_path, good):
+    raw = shutil.copytree(good, tmp_path / "raw")
+    (tmp_path / "file").write_text("")
+    copy = Copy()
+    with mirror.running(copy) as base:
+        with pytest.raises(VindimaError, match="lake"):
+            site.collect(base, requests_per_second=None, raw_dir=raw, lake=str(tmp_path / "file" / "lake"))
+        assert snapshot(raw) == snapshot(good)
+        site.collect(base, requests_per_second=None, raw_dir=raw, lake=str(tmp_path / "lake"))
+    assert copy.asked["download/ImpPassas.csv"] == 1
+
+
+def test_progress_says_what_is_fetched(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    site.collect("mirror", raw_dir=tmp_path / "raw", figures_dir=FIGURES)
+    shown = capsys.readouterr().err
+    assert "request/s" in shown
+    assert "download/" in shown or "index.php?" in shown
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9", "http://nowhere.invalid"])
@@ -266,7 +362,7 @@ def test_a_source_that_cannot_be_reached_is_one_sentence_and_exit_1(tmp_path, mo
     before = snapshot(tmp_path)
     answer = CliRunner().invoke(main, ["collect", "--source", address])
     assert answer.exit_code == 1
-    assert answer.stderr.startswith(f"vindima: {address} cannot be reached (index.php): ")
+    assert answer.stderr.startswith(f"vindima: {address} cannot be reached (robots.txt): ")
     assert len(answer.stderr.splitlines()) == 1
     assert snapshot(tmp_path) == before
 
@@ -291,18 +387,24 @@ def fewer_figures(lines: list[str]) -> list[str]:
         (fewer_figures, "the number of cells above zero falls from"),
     ],
 )
-def test_less_than_is_on_hand_is_refused_unless_any_is_accepted(tmp_path, good, change, expected):
+def test_less_than_is_on_hand_is_refused_and_kept_aside_unless_any_is_accepted(tmp_path, good, change, expected):
     def less(request: Request, answer: Response) -> None:
         if request.path == "/download/ImpPassas.csv":
             answer.set_data("".join(f"{line}\n" for line in change(answer.get_data(as_text=True).splitlines())))
 
     raw = shutil.copytree(good, tmp_path / "raw")
-    before = snapshot(tmp_path)
-    with pytest.raises(VindimaError, match=f"imports_raisins: {expected}"):
+    with pytest.raises(VindimaError, match=f"imports_raisins: {expected}.*kept aside in .*raw-refused"):
         collect_from(Copy(less), raw)
-    assert snapshot(tmp_path) == before
+    assert snapshot(raw) == snapshot(good)
+    refused = lake.read_manifest(tmp_path / "raw-refused")
     accepted = collect_from(Copy(less), raw, accept="any")
-    assert accepted["vintage"] == lake.read(raw)[0]["vintage"] != lake.read(good)[0]["vintage"]
+    assert accepted["vintage"] == refused["vintage"] == lake.read(raw)[0]["vintage"] != lake.read(good)[0]["vintage"]
+
+
+def test_cells_that_pages_cannot_show_are_no_loss(tmp_path, good):
+    raw = shutil.copytree(good, tmp_path / "raw")
+    collect_from(without_downloads(), raw)
+    assert lake.read_table(raw, "sales").rows[0].level == "item"
 
 
 def test_more_than_is_on_hand_is_taken(tmp_path, good):
@@ -319,7 +421,6 @@ def test_more_than_is_on_hand_is_taken(tmp_path, good):
         ({"method": "xls"}, "collect.method: expected csv, pages, got 'xls'"),
         ({"accept": "older"}, "collect.accept: expected newer, any, got 'older'"),
         ({"source": "http://127.0.0.1:9", "requests_per_second": 0}, "requests_per_second: expected more than 0"),
-        ({"lake": "s3://bucket"}, "not available yet"),
     ],
 )
 def test_settings_that_cannot_be_are_refused_before_anything_is_asked(tmp_path, options, expected):
@@ -345,3 +446,14 @@ def test_a_damaged_zone_on_hand_is_replaced_with_a_warning(tmp_path, good, caplo
     site.collect("mirror", raw_dir=raw_dir, figures_dir=FIGURES)
     assert "not compared" in caplog.text
     assert snapshot(raw_dir) == snapshot(good)
+
+
+def test_a_snapshot_in_a_lake_is_frozen_by_its_address(tmp_path):
+    lake_address = f"memory://{tmp_path.name}"
+    site.collect("mirror", raw_dir=tmp_path / "raw", figures_dir=FIGURES, lake=lake_address)
+    options = ["freeze", "--raw", lake_address, "--figures", str(tmp_path / "figures")]
+    answer = CliRunner().invoke(main, options, catch_exceptions=False)
+    assert answer.output.startswith(f"figures of {lake_address}/2025-01-19-4c2057c7a29a in ")
+    for path in (tmp_path / "figures").iterdir():
+        assert path.read_bytes() == (FIGURES / path.name).read_bytes()
+    fsspec.filesystem("memory").store.clear()

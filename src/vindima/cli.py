@@ -1,5 +1,6 @@
 """The one command line, `vindima`. Each command imports what it needs, so that `--help` answers at once."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Literal
@@ -32,6 +33,8 @@ class _Plain(click.Group):
 @click.version_option(package_name="vindima")
 def main() -> None:
     """Brazil's wine statistics as validated data, and price forecasts that say how sure they are."""
+    if not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_DISABLE", "1")  # a log is no place for progress bars
 
 
 @main.command()
@@ -153,12 +156,21 @@ def collect(**chosen: str | None) -> None:
 
 
 @main.command()
-@click.option("--raw", type=click.Path(path_type=Path), help="The raw zone to read; by default data/raw.")
+@click.option("--raw", metavar="RAW", help="The raw zone or snapshot to read, a folder or s3://… or gs://…")
 @click.option("--figures", type=click.Path(path_type=Path), help="Where to write; by default data/figures.")
-def freeze(raw: Path | None, figures: Path | None) -> None:
-    """Make the bundled figures, which the mirror serves, from a raw zone of downloads."""
+def freeze(raw: str | None, figures: Path | None) -> None:
+    """Make the bundled figures, which the mirror serves, from a raw zone of downloads; by default data/raw."""
+    import tempfile
+
     from vindima import paths
+    from vindima.ingestion import snapshots
     from vindima.ingestion.figures import write
 
-    write(raw or paths.RAW, figures or paths.FIGURES)
-    click.echo(f"figures of {raw or paths.RAW} in {figures or paths.FIGURES}")
+    figures = figures or paths.FIGURES
+    with tempfile.TemporaryDirectory() as folder:
+        zone = Path(raw) if raw else paths.RAW
+        if raw and "://" in raw:
+            zone = Path(folder) / "raw"
+            raw = snapshots.fetch(raw, zone)
+        write(zone, figures)
+    click.echo(f"figures of {raw or zone} in {figures}")

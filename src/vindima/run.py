@@ -58,8 +58,8 @@ def _listed(names: set[str]) -> str:
 def run_stage(stage: str, overrides: Mapping[str, Any] | None = None, root: Path = paths.ROOT) -> Path:
     """Execute a stage's notebook in the project's folder; return the executed copy in `reports/runs`.
 
-    The copy is a log: no stage reads it. Raises VindimaError with the notebook's own sentence where it ended in a
-    VindimaError, else with the error and the place of the log.
+    The copy is a log: no stage reads it. Warnings and progress are shown as they come. Raises VindimaError with the
+    notebook's own sentence where it ended in a VindimaError, else with the error and the place of the log.
     """
     import papermill
     from papermill.exceptions import PapermillExecutionError
@@ -76,6 +76,7 @@ def run_stage(stage: str, overrides: Mapping[str, Any] | None = None, root: Path
             parameters=given,
             kernel_name=KERNEL,
             cwd=str(root),
+            stderr_file=sys.stderr,
             extra_arguments=QUIET,
         )
     except PapermillExecutionError as error:

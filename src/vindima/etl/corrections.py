@@ -48,8 +48,9 @@ CORRECTIONS = (
 def apply(trade: pd.DataFrame, scope: Scope, register: tuple[Correction, ...] = CORRECTIONS) -> pd.DataFrame:
     """`trade` with the corrections of `scope` in `quantity_kg` and `value_usd` and their statuses.
 
-    Entries of years after the newest in `trade` are left out. Raises VindimaError where the published figure
-    is no longer the one that an entry corrects: the source has changed and the entry wants a new review.
+    Entries of years after the newest in `trade` are left out. An entry that corrects a published 0 fits a blank as
+    well: a page shows both alike. Raises VindimaError where the published figure is no longer the one that an entry
+    corrects: the source has changed and the entry wants a new review.
     """
     if scope not in ("all", "confirmed", "none"):
         raise VindimaError(f"tidy.corrections: expected all, confirmed or none, got {scope!r}")
@@ -65,7 +66,7 @@ def apply(trade: pd.DataFrame, scope: Scope, register: tuple[Correction, ...] = 
         if here.sum() != 1:
             raise VindimaError(f"the correction of {where} fits {here.sum()} rows, expected one")
         published = tuple(corrected.loc[here, ["quantity_kg_published", "value_usd_published"]].iloc[0])
-        if published != entry.published:
+        if tuple(0.0 if pd.isna(figure) else figure for figure in published) != entry.published:
             raise VindimaError(
                 f"the correction of {where} was reviewed for {entry.published} (kg, US$), but the source now "
                 f"publishes {published}: review the entry in vindima/etl/corrections.py"

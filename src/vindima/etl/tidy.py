@@ -3,7 +3,8 @@
 import math
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 
 import pandas as pd
@@ -13,11 +14,11 @@ from vindima.etl import corrections, schemas
 from vindima.etl.countries import country_code
 from vindima.ingestion import lake
 from vindima.ingestion.catalogue import TABLES, Table
-from vindima.ingestion.parse import NUMBER, RawTable, Row, aggregates, row_level
+from vindima.ingestion.parse import CELL, MARKS, RawTable, Row, aggregates, amount, place, row_level
 from vindima.labels import GROUPS, PRODUCTS, slug
 
-MARKS = {"": "blank", "nd": "not_available", "*": "withheld", "+": "marked"}
-"""What the source prints where it prints no number."""
+STATUSES = {"": "blank", "nd": "not_available", "*": "withheld", "+": "marked"}
+"""What it means that the source prints no number; a page's `-` is a zero unless the year is withheld."""
 
 ROUNDING = 0.5
 """A total within half a unit of its parts is equal: the source prints some years with decimals, some without."""
@@ -36,13 +37,6 @@ FOOTNOTE_AGGREGATES = {
 }
 
 
-def number(text: str) -> float:
-    """'124.233.465,78' → 124233465.78. Raises ValueError for what is no number of the source."""
-    if not NUMBER.fullmatch(text):
-        raise ValueError(f"expected a number like 1234, 1.234 or 1.234,5 or one of nd * + and blank, got {text!r}")
-    return float(text.replace(".", "").replace(",", "."))
-
-
 @dataclass(frozen=True)
 class Cell:
     """One published cell: its number, or null and the status that tells why."""
@@ -57,12 +51,12 @@ def read_cell(text: str, where: str) -> Cell:
     Raises VindimaError that names `where` for anything that is neither a number nor a mark.
     """
     text = text.strip()
-    if text in MARKS:
-        return Cell(None, MARKS[text])
-    try:
-        return Cell(0.0 if text == "-" else number(text), "reported")
-    except ValueError as error:
-        raise VindimaError(f"{where}: {error}") from None
+    if text in STATUSES:
+        return Cell(None, STATUSES[text])
+    value = Decimal(0) if text == "-" else amount(text)
+    if value is None:
+        raise VindimaError(f"{where}: expected {CELL}, got {text!r}")
+    return Cell(float(value), "reported")
 
 
 def combine(cells: Iterable[Cell]) -> Cell:
@@ -80,7 +74,7 @@ def _cells(raw: RawTable, row: Row, table: Table, last_year: int) -> Iterator[tu
     width = len(table.measures)
     for position, year in enumerate(raw.years):
         if year <= last_year:
-            where = f"{table.slug} {year}, row {row.row} ({row.label.strip()})"
+            where = place(raw, row, year)
             texts = row.cells[position * width : (position + 1) * width]
             yield year, [read_cell(text, where) for text in texts]
 
@@ -178,6 +172,19 @@ def _footnote_aggregates(raw: RawTable, table: Table, last_year: int) -> Iterato
             yield _GroupRow(None, "all", note.year, Cell(read_cell(figure, where).value, "aggregate_only"))
 
 
+def _with_withheld(raw: RawTable, years: Iterable[int]) -> RawTable:
+    """`raw` with `*` for `-` in each of `years` for which it has no number at all.
+
+    Most pages show a withheld `*` as `-`, which is a zero in any other year (processing 2022).
+    """
+    cells = [list(row.cells) for row in raw.rows]
+    for position in (raw.years.index(year) for year in years if year in raw.years):
+        if all(row[position].strip() in MARKS for row in cells):
+            for row in cells:
+                row[position] = "*" if row[position].strip() == "-" else row[position]
+    return replace(raw, rows=[replace(row, cells=texts) for row, texts in zip(raw.rows, cells, strict=True)])
+
+
 def _processing(raw: RawTable, table: Table, last_year: int) -> tuple[list[tuple], list[tuple]]:
     """Grapes processed in kilograms: a tuple for each colour, cultivar and year; and the totals."""
     if table.topic == "unclassified":
@@ -239,14 +246,20 @@ def tidy(tables: dict[str, RawTable], last_year: int | None, scope: corrections.
     elif not oldest <= last_year <= newest:
         raise VindimaError(f"data.last_year: expected a year of trade from {oldest} to {newest}, got {last_year}")
 
+    processing = [raw for slug_, raw in tables.items() if TABLES[slug_].section == "processing"]
+    # A footnote of 2022 says of all grapes that only totals were released; not every page of that year repeats it.
+    totals_alone = {note.year for raw in processing for note in raw.notes if aggregates(note.text)}
+
     found: dict[str, list[tuple]] = {name: [] for name in CONTRACTS}
     for table in TABLES.values():
         raw = tables[table.slug]
         if table.is_trade:
             found["trade"] += _trade(raw, table, last_year)
         else:
-            build = _processing if table.section == "processing" else _by_product
-            rows, totals = build(raw, table, last_year)
+            if table.section == "processing":
+                rows, totals = _processing(_with_withheld(raw, totals_alone), table, last_year)
+            else:
+                rows, totals = _by_product(raw, table, last_year)
             found[table.section] += rows
             found["totals"] += totals
     frames = {name: schemas.frame(rows, CONTRACTS[name]) for name, rows in found.items()}

@@ -6,19 +6,19 @@ of each download again. data/figures/README.md tells what its columns are.
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
 from vindima.errors import VindimaError
 from vindima.ingestion import lake, parse
 from vindima.ingestion.catalogue import TABLES
-from vindima.ingestion.parse import Layout, RawTable
+from vindima.ingestion.parse import Columns, Layout, RawTable
 
 CELLS, DESCRIPTIONS, FOOTNOTES = "cells.csv", "tables.csv", "footnotes.csv"
-SEPARATOR_NAMES = {";": "semicolon", "\t": "tab", ",": "comma"}
-LINE_ENDING_NAMES = {"\n": "LF", "\r\n": "CRLF"}
+SEPARATOR_NAMES = {";": "semicolon", "\t": "tab", ",": "comma"}  # any other stands for itself
+LINE_ENDING_NAMES = {"\n": "LF", "\r\n": "CRLF", "\r": "CR"}
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def write(raw_dir: Path, figures_dir: Path) -> None:
             raise VindimaError(
                 f"{slug}: expected a raw zone with its download, got none; collect with the method csv"
             )
-        name = Path(downloads[slug]["address"]).name
+        name = lake.file_name(downloads[slug]["address"])
         data = (raw_dir / "files" / name).read_bytes()
         layout = parse.read_layout(data, table)
         retrieved_on = downloads[slug]["retrieved_at"][:10]
@@ -134,39 +134,44 @@ def _description_lines(bundled: Mapping[str, BundledTable]) -> Iterable[list[obj
         table, layout = item.table, item.layout
         yield [
             slug, TABLES[slug].download_path, table.title, table.unit, table.years[0], table.years[-1],
-            len(table.rows), item.retrieved_on, layout.encoding, SEPARATOR_NAMES[layout.separator],
+            len(table.rows), item.retrieved_on, layout.encoding,
+            SEPARATOR_NAMES.get(layout.separator, layout.separator),
             LINE_ENDING_NAMES[layout.line_ending], "yes" if layout.final_newline else "no",
-            layout.separator.join(layout.header),
+            _joined(layout.header, layout.separator),
         ]  # fmt: skip
 
 
 def _cell_lines(bundled: Mapping[str, BundledTable]) -> Iterable[list[object]]:
-    """One line for each row and measure, one column for each year that any table has."""
+    """One line for each row and measure, one column for each year that any table has.
+
+    A column `other` is there only where some download has fields that no known column explains.
+    """
     every_year = sorted({year for item in bundled.values() for year in item.table.years})
-    yield ["table", "row", "id", "control", "label", "measure", *every_year]
+    columns = {slug: parse.read_columns(item.layout.header, TABLES[slug]) for slug, item in bundled.items()}
+    others = {
+        slug: [_other(record, columns[slug]) for record in item.layout.records] for slug, item in bundled.items()
+    }
+    with_other = any(any(other) for other in others.values())
+    yield ["table", "row", "id", "control", "label", "measure", *(["other"] if with_other else []), *every_year]
     for slug, item in bundled.items():
-        measures = TABLES[slug].measures
-        for row, record in zip(item.table.rows, item.layout.records, strict=True):
+        named, measures = columns[slug], TABLES[slug].measures
+        for row, (record, other) in enumerate(zip(item.layout.records, others[slug], strict=True), 1):
+            keys = ["" if index is None else record[index] for index in (named.id, named.control, named.label)]
             for offset, measure in enumerate(measures):
-                cells = dict(zip(item.table.years, row.cells[offset :: len(measures)], strict=True))
-                published = [cells.get(year, "") for year in every_year]
-                yield [slug, row.row, record[0], row.control, row.label, measure, *published]
+                published = [record[index] for index in named.cells[offset :: len(measures)]]
+                cells = dict(zip(named.years, published, strict=True))
+                beside = [other] if with_other else []
+                yield [slug, row, *keys, measure, *beside, *(cells.get(year, "") for year in every_year)]
 
 
 def _layout(description: Mapping[str, str], lines: list[dict[str, str]], figures_dir: Path) -> Layout:
     """The layout of one download, rebuilt from its line in tables.csv and its lines in cells.csv."""
     table = TABLES[description["table"]]
     where = f"{figures_dir / CELLS}, {table.slug}"
-    years = [str(year) for year in range(int(description["first_year"]), int(description["last_year"]) + 1)]
-    separator = {name: sign for sign, name in SEPARATOR_NAMES.items()}[description["separator"]]
-    layout = Layout(
-        encoding=description["encoding"],
-        separator=separator,
-        line_ending={name: sign for sign, name in LINE_ENDING_NAMES.items()}[description["line_ending"]],
-        final_newline=description["final_newline"] == "yes",
-        header=description["header"].split(separator),
-        records=[],
-    )
+    separators = {name: sign for sign, name in SEPARATOR_NAMES.items()}
+    separator = separators.get(description["separator"], description["separator"])
+    header = _split(description["header"], separator)
+    columns = parse.read_columns(header, table)
     records: list[list[str]] = []
     width = len(table.measures)
     for start in range(0, len(lines), width):
@@ -176,11 +181,41 @@ def _layout(description: Mapping[str, str], lines: list[dict[str, str]], figures
             raise VindimaError(f"{where}, row {first['row']}: expected a line for {' and '.join(table.measures)}")
         if int(first["row"]) != len(records) + 1:
             raise VindimaError(f"{where}: expected row {len(records) + 1}, got {first['row']}")
-        keys = [first["id"], *([first["control"]] if layout.has_control else []), first["label"]]
-        records.append(keys + [line[year] for year in years for line in group])
+        cells = [line[str(year)] for year in columns.years for line in group]
+        named = {columns.id: first["id"], columns.control: first["control"], columns.label: first["label"]}
+        fields = {index: field for index, field in named.items() if index is not None}
+        fields |= dict(zip(columns.cells, cells, strict=True))
+        other = _split(first.get("other", ""), ",")
+        places = [index for index in range(len(fields) + len(other)) if index not in fields]
+        fields |= dict(zip(places, other, strict=True))
+        records.append([fields[index] for index in sorted(fields)])
     if len(records) != int(description["rows"]):
         raise VindimaError(f"{where}: expected {description['rows']} rows, got {len(records)}")
-    return replace(layout, records=records)
+    return Layout(
+        encoding=description["encoding"],
+        separator=separator,
+        line_ending={name: sign for sign, name in LINE_ENDING_NAMES.items()}[description["line_ending"]],
+        final_newline=description["final_newline"] == "yes",
+        header=header,
+        records=records,
+    )
+
+
+def _other(record: Sequence[str], columns: Columns) -> str:
+    """The fields of a record that no known column explains, as one text; '' for none."""
+    return _joined([field for index, field in enumerate(record) if index not in columns.known], ",")
+
+
+def _joined(fields: Sequence[str], separator: str) -> str:
+    """['a', 'b;c'], ';' → 'a;"b;c"'."""
+    text = io.StringIO(newline="")
+    csv.writer(text, delimiter=separator, lineterminator="").writerow(fields)
+    return text.getvalue()
+
+
+def _split(text: str, separator: str) -> list[str]:
+    """'a;"b;c"', ';' → ['a', 'b;c']; [] for ''."""
+    return next(csv.reader(io.StringIO(text, newline=""), delimiter=separator), [])
 
 
 def _csv_text(lines: Iterable[list[object]]) -> str:

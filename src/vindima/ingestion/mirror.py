@@ -9,7 +9,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ from vindima.errors import VindimaError
 from vindima.ingestion import figures
 from vindima.ingestion.catalogue import TABLES, Table
 from vindima.ingestion.figures import Bundled
-from vindima.ingestion.parse import NUMBER, Page, PageRow, row_level
+from vindima.ingestion.parse import Page, PageRow, amount, grouped, row_level, shown
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -68,8 +68,6 @@ FOOTNOTES = {
     ],
     "exports_table_wine": ["Obs: desde 1996 inclui todo o vinho tranquilo (Tec 2204.21 e 2204.29)."],
 }
-
-SHOWS_WITHHELD = ("processing_american_hybrid", "processing_unclassified")
 
 
 class _Quiet(WSGIRequestHandler):
@@ -167,7 +165,7 @@ def _page(bundled: Bundled, table: Table, year: int) -> dict[str, object]:
     levels = [None if table.is_trade else row_level(row) for row in raw.rows]
     counted = [cells for cells, level in zip(published, levels, strict=True) if level in (None, "item")]
     rows = [
-        PageRow(row.label, level, [_shown(cell, table) for cell in cells])
+        PageRow(row.label, level, tuple(shown(cell, table) for cell in cells))
         for row, level, cells in zip(raw.rows, levels, published, strict=True)
     ]
     page = Page(
@@ -184,7 +182,7 @@ def _page(bundled: Bundled, table: Table, year: int) -> dict[str, object]:
         headings=_headings(table),
         rows=rows,
         totals=[
-            _grouped(sum((_amount(cell) or Decimal(0) for cell in column), Decimal(0)))
+            grouped(sum((amount(cell) or Decimal(0) for cell in column), Decimal(0)))
             for column in zip(*counted, strict=True)
         ],
         source=_source(table, year),
@@ -221,29 +219,3 @@ def _footnotes(bundled: Bundled, table: Table, year: int, published: list[list[s
         totals = "; ".join(f"{figure.label}: {figure.figure}" for figure in figures_)
         notes.append(f"*: para {year} só foram divulgados totais [{totals}]")
     return notes
-
-
-def _shown(cell: str, table: Table) -> str:
-    """A published cell as the site's pages show it: '1234567' → '1.234.567', '0' → '-', 'nd' → 'nd'.
-
-    A withheld `*` is shown for American and unclassified grapes only, a marked `+` nowhere (pages of 2022).
-    """
-    text = cell.strip()
-    amount = _amount(text)
-    if amount is not None:
-        return _grouped(amount) if amount else "-"
-    if text in ("", "+") or (text == "*" and table.slug not in SHOWS_WITHHELD):
-        return "-"
-    return text
-
-
-def _amount(text: str) -> Decimal | None:
-    """'1234,5' or '1.234,5' → 1234.5; None for what is no number."""
-    if not NUMBER.fullmatch(text):
-        return None
-    return Decimal(text.replace(".", "").replace(",", "."))
-
-
-def _grouped(amount: Decimal) -> str:
-    """1234567.5 → '1.234.568': rounded, halves up."""
-    return f"{amount.quantize(Decimal(1), ROUND_HALF_UP):,}".replace(",", ".")

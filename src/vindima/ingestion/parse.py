@@ -1,24 +1,52 @@
-"""Bytes of a download or a page → rows of text. No network, and no numbers yet."""
+"""Bytes of a download or a page → rows of text. No network, and no numbers yet.
+
+What a cell may hold is said here once (`amount`, `MARKS`), and so is how the site's pages show it (`shown`).
+"""
 
 import csv
 import io
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from decimal import ROUND_HALF_UP, Decimal
+from functools import lru_cache, partial
 from itertools import pairwise
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
-from bs4 import BeautifulSoup, Tag
+import ftfy
+from lxml import etree
 
 from vindima.errors import VindimaError
 from vindima.ingestion.catalogue import Table
 
-NUMBER = re.compile(r"(?:\d{1,3}(?:\.\d{3})+|\d+)(?:,\d+)?")
+NUMBER = re.compile(r"(?:[0-9]{1,3}(?:\.[0-9]{3})+|[0-9]+)(?:,[0-9]+)?")
 """A number: `1234`, `1.234`, `1234,5`, `1.234,5`; a point groups thousands, a comma starts decimals."""
 
-SEPARATORS = (";", "\t", ",")
-LABEL_COLUMNS = ("produto", "cultivar", "país", "pais")
+MARKS = ("", "nd", "*", "+", "-")
+"""What the source prints where it prints no number; `-` on pages, for zero and for all that they do not show."""
+
+CELL = "a number like 1234, 1.234 or 1.234,5 or one of nd * + - and blank"
+"""What a cell is expected to be, in words."""
+
+YEAR = re.compile(r"[0-9]{4}")
+
+SHOWS_WITHHELD = ("processing_american_hybrid", "processing_unclassified")
+
+ID_COLUMN = "id"
+LABEL_COLUMNS = ("produto", "cultivar", "pais")
 CONTROL_COLUMNS = ("control", "tipo")
+
+PARSER = etree.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
+STRING = etree.XPath("string()", smart_strings=False)
+LINE_SEPARATOR = "\u2028"
+SOUGHT = ("btn_opt", "btn_sopt", "footer_content", "lbl_pesq", "tb_dados", "tb_font", "text_center")
+TITLE = re.compile(r"(.*?) ?\[([0-9]{4})\]")
+LIMITS = re.compile(r"\[([0-9]{4})-([0-9]{4})\]")
+
+
+class WrongAnswer(VindimaError):
+    """What arrived is not what was asked for, or not all of it; asking again may help."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +84,8 @@ class Note:
 class RawTable:
     """A table as text. Each row has one cell a year, trade two (kg, US$), in the order of `years`.
 
-    `source` is the site-relative address that the cells came from.
+    `source` is the site-relative address that the cells came from, `notes` what the source says in footnotes,
+    `remarks` what was remarkable about the reading (not kept in the raw zone's tables).
     """
 
     slug: str
@@ -66,6 +95,7 @@ class RawTable:
     rows: list[Row]
     source: str
     notes: list[Note] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -79,178 +109,263 @@ class Layout:
     header: list[str]
     records: list[list[str]]
 
-    @property
-    def has_control(self) -> bool:
-        """True where the second column is the control name (production to 2022 has none)."""
-        return _plain(self.header[1]) in CONTROL_COLUMNS
-
-    @property
-    def first_year_column(self) -> int:
-        """Index of the first column that holds figures."""
-        return 3 if self.has_control else 2
-
 
 @dataclass(frozen=True)
-class PageRow:
+class Columns:
+    """Which field of a record holds what, by its index from 0.
+
+    `cells` are in the order of `years`, for trade kilograms before dollars. `remarks` tell what no known name
+    explains.
+    """
+
+    id: int | None
+    control: int | None
+    label: int
+    years: list[int]
+    cells: list[int]
+    remarks: list[str]
+
+    @property
+    def known(self) -> set[int]:
+        """The indices of all that is named here."""
+        return {self.label, *self.cells, *(index for index in (self.id, self.control) if index is not None)}
+
+
+class PageRow(NamedTuple):
     """One row of a page's table; `level` is item, subitem or, for trade, None."""
 
     label: str
     level: str | None
-    cells: list[str]
+    cells: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Page:
-    """One page of the site: one table in one year. Runs of spaces are one space, as a browser shows them."""
+    """One page of the site: one table in one year. Runs of spaces are one space, as a browser shows them.
+
+    `download` is None where the page has no link to one; `remarks` are as in `RawTable`.
+    """
 
     year: int
     title: str
     first_year: int
     last_year: int
     suboptions: list[tuple[str, str]]
-    download: str
+    download: str | None
     headings: list[str]
     rows: list[PageRow]
     totals: list[str]
     source: str
     footnotes: list[str]
+    remarks: list[str] = field(default_factory=list)
+
+
+def amount(text: str) -> Decimal | None:
+    """'124.233.465,78' → 124233465.78; None for what is no number of the source."""
+    return Decimal(text.replace(".", "").replace(",", ".")) if NUMBER.fullmatch(text) else None
+
+
+def grouped(value: Decimal) -> str:
+    """1234567.5 → '1.234.568': rounded, halves up."""
+    return f"{value.quantize(Decimal(1), ROUND_HALF_UP):,}".replace(",", ".")
+
+
+def shown(cell: str, table: Table) -> str:
+    """A published cell as the site's pages show it: '1234567' → '1.234.567', '0' → '-', 'nd' → 'nd'.
+
+    A withheld `*` is shown for American and unclassified grapes only, a marked `+` nowhere (pages of 2022).
+    """
+    text = cell.strip()
+    value = amount(text)
+    if value is not None:
+        return grouped(value) if value else "-"
+    if text in ("", "+") or (text == "*" and table.slug not in SHOWS_WITHHELD):
+        return "-"
+    return text
+
+
+def place(raw: RawTable, row: Row, year: int) -> str:
+    """Where a cell stands, in words: 'imports_table_wine 1997, row 12 (Chile)'."""
+    return f"{raw.slug} {year}, row {row.row} ({row.label.strip()})"
+
+
+def check_cells(raw: RawTable) -> None:
+    """Raises VindimaError that names the first cell of `raw` that is neither a number nor a mark of the source."""
+    for row in raw.rows:
+        for index, cell in enumerate(row.cells):
+            text = cell.strip()
+            if text not in MARKS and not NUMBER.fullmatch(text):
+                year = raw.years[index * len(raw.years) // len(row.cells)]
+                raise VindimaError(f"{place(raw, row, year)}: expected {CELL}, got {text!r}")
 
 
 def read_layout(data: bytes, table: Table) -> Layout:
     """Split a download into header and records; the header's own content tells the separator.
 
-    Raises VindimaError for an empty file, a page in place of a table, bytes that are not UTF-8, a header
-    that is not understood, and a row of another width than the header.
+    The separator is whatever single character stands before the first year. Blank lines are left out.
+    Raises WrongAnswer for an empty file, for a page or words in place of a table, and for a file that was cut
+    off; VindimaError for a header that is not understood, and a row of another width than the header.
     """
-    where = f"{table.slug} ({table.download_path})"
+    where = _where(table)
     if not data.strip():
-        raise VindimaError(f"{where}: expected a table, got an empty file")
+        raise WrongAnswer(f"{where}: expected a table, got an empty file")
     if data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
-        raise VindimaError(f"{where}: expected a table, got an HTML page: {_excerpt(data)}")
-    encoding = "utf-8-sig" if data.startswith(b"\xef\xbb\xbf") else "utf-8"
+        raise WrongAnswer(f"{where}: expected a table, got an HTML page: {_excerpt(data)}")
+    text, encoding = _decode(data)
+    first_line = re.split(r"[\r\n]+", text.lstrip("\r\n"), maxsplit=1)[0]
+    # `"Id";"País"; " 1970"`: between a separator and a year may stand spaces and quotation marks.
+    before_year = re.search(r"(?:([^\w\"' ])[\"' ]*|( ))[0-9]{4}(?![0-9])", first_line)
+    separator = (before_year[1] or before_year[2]) if before_year else ";"
     try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise VindimaError(f"{where}, line {line}: expected UTF-8, got the byte 0x{data[error.start]:02x}") from None
-    first_line = text.split("\n", 1)[0].rstrip("\r")
-    separator = max(SEPARATORS, key=first_line.count)
-    try:
-        header, *records = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    except csv.Error as error:
-        raise VindimaError(f"{where}: the file cannot be split into rows: {error}") from None
-    if len(header) < 3 or _plain(header[0]) != "id":
-        raise VindimaError(f"{where}: expected a header that begins with `id` and names years, got {_excerpt(data)}")
-    layout = Layout(
+        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
+    except (csv.Error, TypeError, ValueError) as error:
+        unfinished = "unexpected end of data" in str(error)
+        raise (WrongAnswer if unfinished else VindimaError)(
+            f"{where}: the file cannot be split into rows: {error}"
+        ) from None
+    header, *records = [line for line in lines if any(name.strip() for name in line)] or [[]]
+    if not any(YEAR.fullmatch(name.strip()) for name in header):
+        raise WrongAnswer(f"{where}: expected a table whose header names years, got {_excerpt(data)}")
+    if not records:
+        raise WrongAnswer(f"{where}: expected rows below the header, got none")
+    columns = read_columns(header, table)
+    width = 1 + max(columns.known)
+    for position, record in enumerate(records, 1):
+        surplus = record[len(header) :]
+        if len(record) >= width and not any(name.strip() for name in surplus):
+            continue
+        label = record[columns.label].strip() if len(record) > columns.label else ""
+        words = f"{table.slug}, row {position} ({label}): expected {len(header)} columns, got {len(record)}"
+        if position == len(records) and len(record) < width:
+            raise WrongAnswer(f"{words}: the file ends in the middle of its last row")
+        raise VindimaError(words)
+    return Layout(
         encoding=encoding,
         separator=separator,
-        line_ending="\r\n" if "\r\n" in text else "\n",
-        final_newline=text.endswith("\n"),
+        line_ending="\r\n" if "\r\n" in text else "\n" if "\n" in text else "\r",
+        final_newline=text.endswith(("\n", "\r")),
         header=header,
         records=records,
     )
-    label_column = header[layout.first_year_column - 1]
-    if _plain(label_column) not in LABEL_COLUMNS:
-        raise VindimaError(
-            f"{where}: expected a column {', '.join(LABEL_COLUMNS[:3])} in the header, got {label_column!r}"
-        )
-    for position, record in enumerate(records, 1):
-        if len(record) != len(header):
-            label = record[layout.first_year_column - 1] if len(record) >= layout.first_year_column else ""
-            raise VindimaError(
-                f"{table.slug}, row {position} ({label.strip()}): expected {len(header)} columns, got {len(record)}"
-            )
-    if not records:
-        raise VindimaError(f"{where}: expected rows below the header, got none")
-    return layout
+
+
+def read_columns(header: Sequence[str], table: Table) -> Columns:
+    """What the columns of a download hold, by their names, in any order and case.
+
+    Raises VindimaError where the one column of labels is not to be told, and for years that are not there once
+    (trade: twice) each and one after the other.
+    """
+    names = [_plain(name) for name in header]
+    labels = [index for index, name in enumerate(names) if name in LABEL_COLUMNS]
+    if len(labels) != 1:
+        got = ", ".join(repr(name) for name in header if not YEAR.fullmatch(name.strip()))
+        raise VindimaError(f"{_where(table)}: expected one column produto, cultivar or país in the header, got {got}")
+    id_column = names.index(ID_COLUMN) if ID_COLUMN in names else None
+    control = next((names.index(name) for name in CONTROL_COLUMNS if name in names), None)
+    dated = [(index, int(name)) for index, name in enumerate(names) if YEAR.fullmatch(name)]
+    years, cells, remarks = _years(dated, table)
+    columns = Columns(id_column, control, labels[0], years, cells, remarks)
+    unknown = [repr(name) for index, name in enumerate(header) if index not in columns.known]
+    if unknown:
+        remarks.append(f"columns that no known name explains are left out: {', '.join(unknown)}")
+    return columns
 
 
 def read_download(data: bytes, table: Table) -> RawTable:
     """The download of `table` as rows of untouched text, labels with their stray spaces included.
 
-    Raises VindimaError as `read_layout` does, and for years that do not follow each other.
+    Text that was encoded twice is repaired, and `remarks` says so. Raises as `read_layout` does.
     """
     return from_layout(read_layout(data, table), table)
 
 
 def from_layout(layout: Layout, table: Table) -> RawTable:
     """The table that a download's layout holds; see `read_download`."""
-    start = layout.first_year_column
-    years, notes = _years(layout.header[start:], table)
+    columns = read_columns(layout.header, table)
     rows = [
         Row(
             row=position,
-            control=record[1] if layout.has_control else None,
-            label=record[start - 1],
-            cells=record[start:],
+            control=None if columns.control is None else repaired(record[columns.control]),
+            label=repaired(record[columns.label]),
+            cells=[record[index] for index in columns.cells],
         )
         for position, record in enumerate(layout.records, 1)
     ]
-    return RawTable(table.slug, table.title_pt, table.unit, years, rows, table.download_path, notes)
+    words = [*layout.header, *(record[columns.label] for record in layout.records)]
+    remarks = [*_remarks(layout.encoding, words), *columns.remarks]
+    return RawTable(table.slug, table.title_pt, table.unit, columns.years, rows, table.download_path, remarks=remarks)
+
+
+@lru_cache(maxsize=4096)
+def repaired(text: str) -> str:
+    """'ItÃ¡lia' → 'Itália': text whose UTF-8 was read as Latin-1 or cp1252 and encoded again, as it was before."""
+    return ftfy.fix_encoding(text) if re.search("[ÂÃâ]", text) else text
 
 
 def read_menu(data: bytes) -> list[tuple[str, str]]:
-    """The option buttons of any page: [('opt_02', 'Produção'), …]. Raises VindimaError where it has none."""
-    options = _buttons(_soup(data), "btn_opt")
-    if not options:
-        raise VindimaError(f"index.php: expected a page with the site's option buttons, got {_excerpt(data)}")
-    return options
+    """The option buttons of any page: [('opt_02', 'Produção'), …].
+
+    Raises WrongAnswer for what is not a whole page of the site.
+    """
+    return _buttons(_whole_page(data), "btn_opt")
 
 
 def read_submenu(data: bytes) -> list[tuple[str, str]]:
-    """The sub-option buttons of an option's page: [('subopt_01', 'Viníferas'), …]; empty for none."""
-    return _buttons(_soup(data), "btn_sopt")
+    """The sub-option buttons of an option's page: [('subopt_01', 'Viníferas'), …]; empty for none.
+
+    Raises WrongAnswer for what is not a whole page of the site.
+    """
+    return _buttons(_whole_page(data), "btn_sopt")
 
 
 def read_page(data: bytes, table: Table, year: int | None = None) -> Page:
     """The page of `table`: its year, year limits, sub-options, download link, rows, totals and footnotes.
 
-    Raises VindimaError for a page without the data table, of another table, or of another year than asked.
+    Raises WrongAnswer for a page without the data table or without rows in it, one that was cut off, and one of
+    another table or of another year than asked; VindimaError for a page that is not understood.
     """
     where = f"{table.slug}{f' {year}' if year else ''} (index.php?{table.query})"
-    soup = _soup(data)
-    body = soup.select_one("table.tb_dados")
-    if body is None:
-        raise VindimaError(f"{where}: expected a page with a data table, got {_excerpt(data)}")
-    title = re.fullmatch(r"(.*?) ?\[(\d{4})\]", _shown(soup.select_one("p.text_center"))) or _missing(
-        where, "a title that ends with [year]", soup.select_one("p.text_center")
-    )
-    limits = re.search(r"\[(\d{4})-(\d{4})\]", _shown(soup.select_one("label.lbl_pesq"))) or _missing(
-        where, "year limits such as [1970-2023]", soup.select_one("label.lbl_pesq")
-    )
-    links = [str(link["href"]) for link in soup.select("a.footer_content[href^='download/']")]
-    if len(links) != 1:
-        raise VindimaError(f"{where}: expected one download link, got {len(links)}")
-    if title[1] != table.title_pt and links[0] != table.download_path:
-        raise VindimaError(f"{where}: expected {table.title_pt!r}, got the page of {title[1]!r}")
+    elements, remarks = _elements(data)
+    if "tb_dados" not in elements:
+        raise WrongAnswer(f"{where}: expected a page with a data table, got {_excerpt(data)}")
+    if not _ends(data):
+        raise WrongAnswer(
+            f"{where}: expected a page that ends with </html>, got one that ends {_excerpt(data[-80:])}"
+        )
+    title_line, limits_line = _first_text(elements, "text_center"), _first_text(elements, "lbl_pesq")
+    title = TITLE.fullmatch(title_line) or _missing(where, "a title that ends with [year]", title_line)
+    limits = LIMITS.search(limits_line) or _missing(where, "year limits such as [1970-2023]", limits_line)
+    addresses = [link.get("href", "") for link in elements.get("footer_content", [])]
+    downloads = [address for address in addresses if address.startswith("download/")]
+    if table.download_path not in downloads and _plain(title[1]) != _plain(table.title_pt):
+        raise WrongAnswer(f"{where}: expected {table.title_pt!r}, got the page of {title[1]!r}")
     if year is not None and int(title[2]) != year:
-        raise VindimaError(f"{where}: expected the page of {year}, got that of {title[2]}")
-    headings = [_shown(heading) for heading in body.select("thead th")]
+        raise WrongAnswer(f"{where}: expected the page of {year}, got that of {title[2]}")
+    parts: dict[str, list[etree._Element]] = {}
+    for part in elements["tb_dados"][0]:
+        parts.setdefault(part.tag, []).append(part)
     width = 1 + len(table.measures)
+    headings = [_text(heading) for head in parts.get("thead", []) for heading in head.iter("th")]
     if len(headings) != width:
         raise VindimaError(f"{where}: expected {width} columns, got {len(headings)}: {', '.join(headings)}")
-    records = [row.find_all("td") for row in body.select("tbody > tr")]
-    totals = [_shown(cell) for cell in body.select("tfoot.tb_total td")]
-    if not records:
-        raise VindimaError(f"{where}: expected rows in the data table, got none")
-    for position, record in enumerate(records, 1):
-        if len(record) != width:
-            raise VindimaError(f"{where}, row {position}: expected {width} cells, got {len(record)}")
+    rows = _page_rows(parts.get("tbody", []), table, where)
+    totals = [_text(cell) for foot in parts.get("tfoot", []) for cell in foot.iter("td")]
     if len(totals) != width:
         raise VindimaError(f"{where}: expected a total of {width} cells, got {len(totals)}")
-    source, footnotes = _footer(soup.select_one("div.tb_font"))
+    source, footnotes = _footer(elements)
     return Page(
         year=int(title[2]),
         title=title[1],
         first_year=int(limits[1]),
         last_year=int(limits[2]),
-        suboptions=_buttons(soup, "btn_sopt"),
-        download=links[0],
+        suboptions=_buttons(elements, "btn_sopt"),
+        download=table.download_path if table.download_path in downloads else next(iter(downloads), None),
         headings=headings,
-        rows=[PageRow(_shown(label), _level(label), [_shown(cell) for cell in cells]) for label, *cells in records],
+        rows=rows,
         totals=totals[1:],
         source=source,
         footnotes=footnotes,
+        remarks=remarks,
     )
 
 
@@ -264,62 +379,169 @@ def aggregates(text: str) -> list[tuple[str, str]]:
     return [(label.strip(), figure.strip()) for label, _, figure in parts]
 
 
-def _years(names: list[str], table: Table) -> tuple[list[int], list[Note]]:
+def _years(dated: Sequence[tuple[int, int]], table: Table) -> tuple[list[int], list[int], list[str]]:
+    """Years in their order, the indices of their columns, and remarks; from (index, year) as the header has them."""
     width = len(table.measures)
-    where = f"{table.slug} ({table.download_path})"
-    if not all(re.fullmatch(r"\d{4}", name.strip()) for name in names) or len(names) % width:
-        odd = [name for name in names if not re.fullmatch(r"\d{4}", name.strip())]
-        got = ", ".join(map(repr, odd[:3])) if odd else f"{len(names)} year columns"
-        raise VindimaError(f"{where}: expected {'two columns' if width == 2 else 'one'} a year, got {got}")
-    groups = [[int(name) for name in names[i : i + width]] for i in range(0, len(names), width)]
-    years = [group[0] for group in groups]
-    notes = []
+    if not dated or len(dated) % width:
+        expected = "two columns" if width == 2 else "a column"
+        raise VindimaError(f"{_where(table)}: expected {expected} for each year, got {len(dated)} columns of years")
+    groups = [dated[start : start + width] for start in range(0, len(dated), width)]
+    named = [[year for _, year in group] for group in groups]
+    remarks = []
     # ImpSuco to 2022 ends `…;2021;2021;2021;2021`: its last pair is 2022, as the next vintage shows.
-    if len(years) > 1 and years[-1] == years[-2]:
-        years[-1] += 1
-        groups[-1] = [years[-1]] * width
-        notes.append(Note(years[-1], f"the header says {years[-2]} twice; its last columns are {years[-1]}"))
-    for group in groups:
-        if len(set(group)) != 1:
-            raise VindimaError(f"{where}: expected each year twice, got {group[0]} beside {group[1]}")
-    for before, after in pairwise(years):
+    if len(named) > 1 and named[-1] == named[-2]:
+        last = named[-1][0]
+        named[-1] = [last + 1] * width
+        remarks.append(f"the header names {last} once too often: its last columns are read as {last + 1}")
+    for names in named:
+        if len(set(names)) != 1:
+            raise VindimaError(f"{_where(table)}: expected each year twice, got {names[0]} beside {names[1]}")
+    ordered = sorted((names[0], [index for index, _ in group]) for names, group in zip(named, groups, strict=True))
+    for (before, _), (after, _) in pairwise(ordered):
         if after != before + 1:
-            raise VindimaError(f"{where}: expected {before + 1} after {before} in the header, got {after}")
-    return years, notes
+            raise VindimaError(f"{_where(table)}: expected {before + 1} after {before} in the header, got {after}")
+    return [year for year, _ in ordered], [index for _, indices in ordered for index in indices], remarks
 
 
-def _soup(data: bytes) -> BeautifulSoup:
-    return BeautifulSoup(data, "lxml", from_encoding="utf-8")
+def _decode(data: bytes) -> tuple[str, str]:
+    """The text of `data` and its encoding: UTF-8 with or without a byte order mark, else cp1252, else Latin-1.
+
+    UTF-8 that ends in the middle of a letter is UTF-8 that was cut off.
+    """
+    encoding = "utf-8-sig" if data.startswith(b"\xef\xbb\xbf") else "utf-8"
+    try:
+        return data.decode(encoding), encoding
+    except UnicodeDecodeError as error:
+        if error.reason == "unexpected end of data":
+            return data.decode(encoding, "ignore"), encoding
+    try:
+        return data.decode("cp1252"), "cp1252"
+    except UnicodeDecodeError:
+        return data.decode("latin-1"), "latin-1"
 
 
-def _shown(tag: Tag | None) -> str:
-    """Text of an element as a browser shows it; '' where there is no such element."""
-    return " ".join(tag.get_text().split()) if tag else ""
+def _remarks(encoding: str, texts: Iterable[str]) -> list[str]:
+    """What there is to say of the encoding of texts."""
+    remarks = [] if encoding.startswith("utf-8") else [f"the bytes are not UTF-8: read as {encoding}"]
+    damaged = [text.strip() for text in texts if repaired(text) != text]
+    if damaged:
+        example = f"{damaged[0]!r} is read as {repaired(damaged[0])!r}"
+        remarks.append(f"text that was encoded twice is repaired ({len(damaged)} times): {example}")
+    return remarks
 
 
-def _buttons(soup: BeautifulSoup, css_class: str) -> list[tuple[str, str]]:
-    return [(str(button["value"]), _shown(button)) for button in soup.select(f"button.{css_class}[value]")]
+def _elements(data: bytes) -> tuple[dict[str, list[etree._Element]], list[str]]:
+    """The elements of a page that a reader looks for, by their class, and remarks on the page's encoding."""
+    text, encoding = _decode(data)
+    remarks = []
+    damaged = ("Ã" in text or "Â" in text) and re.search("[ÂÃ][^\0-\x7f]", text)
+    if damaged or not encoding.startswith("utf-8"):
+        lines = text.splitlines(keepends=True)
+        remarks = _remarks(encoding, lines)
+        data = "".join(map(repaired, lines)).encode()
+    try:
+        root = etree.HTML(data.removeprefix(b"\xef\xbb\xbf"), PARSER)
+    except etree.LxmlError:
+        root = None
+    found: dict[str, list[etree._Element]] = {}
+    if root is not None:
+        for element in root.iter("a", "button", "div", "label", "p", "table"):
+            name = _sought(element.get("class"))
+            if name:
+                found.setdefault(name, []).append(element)
+    return found, remarks
 
 
-def _level(cell: Tag) -> str | None:
-    classes: Sequence[str] = cell.get("class") or []
-    return next((name.removeprefix("tb_") for name in classes if name in ("tb_item", "tb_subitem")), None)
+def _whole_page(data: bytes) -> dict[str, list[etree._Element]]:
+    elements, _ = _elements(data)
+    if "btn_opt" not in elements or not _ends(data):
+        raise WrongAnswer(f"index.php: expected a page with the site's option buttons, got {_excerpt(data)}")
+    return elements
 
 
-def _footer(footer: Tag | None) -> tuple[str, list[str]]:
+def _ends(data: bytes) -> bool:
+    """True for a page that was not cut off."""
+    return b"</html>" in data[-200:].lower() or b"</html>" in data.lower()
+
+
+@lru_cache(maxsize=256)
+def _sought(classes: str | None) -> str | None:
+    """The class by which a reader knows an element: 'tb_base tb_dados' → 'tb_dados'."""
+    return next((name for name in (classes or "").split() if name in SOUGHT), None)
+
+
+def _text(element: etree._Element) -> str:
+    """Text of an element as a browser shows it."""
+    return " ".join(((STRING(element) if len(element) else element.text) or "").split())
+
+
+def _first_text(elements: dict[str, list[etree._Element]], name: str) -> str:
+    return _text(elements[name][0]) if name in elements else ""
+
+
+def _buttons(elements: dict[str, list[etree._Element]], name: str) -> list[tuple[str, str]]:
+    return [(button.get("value"), _text(button)) for button in elements.get(name, []) if button.get("value")]
+
+
+def _page_rows(bodies: Sequence[etree._Element], table: Table, where: str) -> list[PageRow]:
+    """The rows of a page's table; VindimaError for one of another width than the table's."""
+    width = 1 + len(table.measures)
+    cells = [node for body in bodies for node in body.iterdescendants()]
+    # Nearly always rows hold cells alone and cells hold text alone: then each row comes right before its cells.
+    regular = len(cells) == sum(map(len, bodies)) * (width + 1) and {*map(len, cells[:: width + 1])} == {width}
+    if regular:
+        del cells[:: width + 1]
+        texts = [" ".join((cell.text or "").split()) for cell in cells]
+    else:
+        cells = []
+        for position, row in enumerate((row for body in bodies for row in body.iterchildren("tr")), 1):
+            found = list(row.iterchildren("td", "th"))
+            if len(found) != width:
+                raise VindimaError(f"{where}, row {position}: expected {width} cells, got {len(found)}")
+            cells += found
+        texts = [_text(cell) for cell in cells]
+    if not cells:
+        raise WrongAnswer(f"{where}: expected rows in the data table, got none")
+    labels, *figures = (texts[column::width] for column in range(width))
+    levels = [None] * len(labels) if table.is_trade else [_level(label.get("class")) for label in cells[::width]]
+    return list(map(_page_row, zip(labels, levels, zip(*figures, strict=True), strict=True)))
+
+
+_page_row = partial(tuple.__new__, PageRow)  # PageRow._make takes three times as long
+
+
+@lru_cache(maxsize=256)
+def _level(classes: str | None) -> str | None:
+    """'tb_item' → 'item'."""
+    return next((name[3:] for name in (classes or "").split() if name in ("tb_item", "tb_subitem")), None)
+
+
+def _footer(elements: dict[str, list[etree._Element]]) -> tuple[str, list[str]]:
     """The source line without its word `Fonte`, and the footnotes: all lines but source and author."""
-    lines = [" ".join(line.split()) for line in footer.get_text("\n").split("\n")] if footer else []
+    if "tb_font" not in elements:
+        return "", []
+    footer = elements["tb_font"][0]
+    for line_break in footer.iter("br"):
+        line_break.text = LINE_SEPARATOR
+    lines = [" ".join(line.split()) for line in STRING(footer).split(LINE_SEPARATOR)]
     source = next((line for line in lines if line.startswith("Fonte:")), "")
     notes = [line for line in lines if line and not line.startswith(("Fonte:", "Elaboração:"))]
     return source.removeprefix("Fonte:").strip(), notes
 
 
-def _missing(where: str, expected: str, tag: Tag | None) -> NoReturn:
-    raise VindimaError(f"{where}: expected {expected}, got {_shown(tag)!r}")
+def _missing(where: str, expected: str, got: str) -> NoReturn:
+    raise VindimaError(f"{where}: expected {expected}, got {got!r}")
 
 
+def _where(table: Table) -> str:
+    return f"{table.slug} ({table.download_path})"
+
+
+@lru_cache(maxsize=256)
 def _plain(name: str) -> str:
-    return name.strip().casefold()
+    """A name without accents, capitals, stray spaces and byte order mark: ' País' → 'pais'."""
+    letters = unicodedata.normalize("NFKD", repaired(name))
+    return "".join(letter for letter in letters if not unicodedata.combining(letter)).strip(" \t\ufeff").casefold()
 
 
 def _excerpt(data: bytes) -> str:

@@ -1,0 +1,39 @@
+"""A raw zone written for a test."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vindima.ingestion import lake
+from vindima.ingestion.lake import Answer, Draft
+from vindima.ingestion.parse import RawTable
+
+DAY = "2025-01-19"
+
+
+def write_zone(
+    raw_dir: Path, files: Sequence[tuple[str, Answer]], tables: Mapping[str, RawTable], source: str = "mirror"
+) -> dict[str, Any]:
+    """Write `tables`, and each file as that of one row with two cells; return the manifest."""
+    with Draft(raw_dir, source, resume=False) as draft:
+        for _, answer in files:
+            draft.keep(answer)
+        for slug, table in tables.items():
+            entries = [
+                lake.entry(slug, answer, table.rows[:1], "pages" if "?" in answer.address else "csv")
+                for of, answer in files
+                if of == slug
+            ]
+            draft.add(table, entries)
+        manifest = draft.complete(DAY)
+        draft.publish()
+    return manifest
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    """The bytes of every file below `folder`, but for locks."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix != ".lock"
+    }
