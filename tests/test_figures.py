@@ -94,6 +94,7 @@ def each_line(change):
         lambda data: data.decode("latin-1").encode(),
         each_line(lambda fields, at: [*fields[:2], b"Nota" if at == 0 else b"" if at % 2 else b"a, b", *fields[2:]]),
         each_line(lambda fields, at: [b"Nr" if at == 0 else b"%d" % at, *fields, b"Fonte" if at == 0 else b"x"]),
+        each_line(lambda fields, at: [*fields, b'"Nota; fonte"' if at == 0 else b'"a; b"']),
         each_line(lambda fields, at: [*fields, b""]),
         each_line(lambda fields, at: [*fields, *[b"", b""][: at % 3]]),
         each_line(lambda fields, at: fields[1:]),
@@ -101,8 +102,8 @@ def each_line(change):
     ],
     ids=[
         "CRLF", "CR", "byte order mark", "no final newline", "tabs", "pipes", "Latin-1", "encoded twice",
-        "an unknown column", "unknown columns around", "an empty last column", "surplus empty fields",
-        "no row numbers", "another order",
+        "an unknown column", "unknown columns around", "a separator in quotes", "an empty last column",
+        "surplus empty fields", "no row numbers", "another order",
     ],
 )  # fmt: skip
 def test_however_a_download_is_written_it_says_the_same_and_is_given_back_so(raw, tmp_path, change):
