@@ -174,3 +174,12 @@ def freeze(raw: str | None, figures: Path | None) -> None:
             raw = snapshots.fetch(raw, zone)
         write(zone, figures)
     click.echo(f"figures of {raw or zone} in {figures}")
+
+
+@main.command()
+def enrich() -> None:
+    """Fetch the newest exchange rates and price levels from FRED and the Banco Central into data/figures."""
+    from vindima import paths
+    from vindima.etl import enrichment
+
+    click.echo(enrichment.refresh(paths.FIGURES).to_string(index=False))

@@ -1,9 +1,14 @@
-"""Unit values of trade: what a kilogram cost on average, in US dollars FOB.
+"""Unit values of trade: what a kilogram cost on average, in US dollars FOB, in reais, and in money of one year.
 
-Vitibrasil publishes no other price. The computation is one ibis expression, so that the same words run on
-DuckDB here and on other engines elsewhere.
+Vitibrasil publishes no other price. The computation is one ibis expression over the trade table, the exchange rates
+and the price levels, so that the same words run on DuckDB here and on other engines elsewhere.
+
+Real US$ are deflated by US CPI-U, real reais by the IPCA, both to the average of the base year; reais are dollars at
+the year's average exchange rate. Before 1995 there are none: the real exists since July 1994, after five changes of
+currency in eight years (1986 to 1994), in the worst of which the IPCA rose by 2,477 per cent.
 """
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import ibis
@@ -11,10 +16,7 @@ import pandas as pd
 from ibis import _
 
 from vindima.errors import VindimaError
-from vindima.etl import schemas
-
-NOT_YET_COMPUTED = ("price_usd_kg_real", "price_brl_kg", "price_brl_kg_real")
-"""Columns of the stored table that stay null in this version."""
+from vindima.etl import enrichment, schemas
 
 
 def unit_values(trade: ibis.Table) -> ibis.Table:
@@ -38,39 +40,91 @@ def unit_values(trade: ibis.Table) -> ibis.Table:
     return both.mutate(price_usd_kg=_.value_usd / _.quantity_kg)
 
 
-def prices(trade: pd.DataFrame, base_year: int | None, engine: str) -> pd.DataFrame:
-    """The price table of the contracts from the tidy trade table; real prices and reais are null in this version.
+def prices_in_every_money(
+    trade: ibis.Table, exchange_rates: ibis.Table, price_levels: ibis.Table, base_year: int
+) -> ibis.Table:
+    """`unit_values(trade)` with `price_usd_kg_real`, `price_brl_kg` and `price_brl_kg_real`, money of `base_year`.
 
-    Raises VindimaError for an unknown engine, or a base year outside the data (None: the newest year).
+    `exchange_rates` holds `country, year, currency_per_usd`; `price_levels` `year, us_cpi, ipca`, with the base year
+    among them. A year without a level or a rate has null there.
+    """
+    reais = exchange_rates.filter(_.country == "BRA").select("year", brl_per_usd=_.currency_per_usd)
+    base = price_levels.filter(_.year == base_year).select(us_cpi_base=_.us_cpi, ipca_base=_.ipca)
+    levels = price_levels.select("year", "us_cpi", "ipca").cross_join(base)
+    money = levels.left_join(reais, "year").select(
+        "year",
+        "brl_per_usd",
+        us_inflation=_.us_cpi_base / _.us_cpi,
+        brazilian_inflation=_.ipca_base / _.ipca,
+    )
+    nominal = unit_values(trade)
+    return nominal.left_join(money, "year").select(
+        *nominal.columns,
+        price_usd_kg_real=_.price_usd_kg * _.us_inflation,
+        price_brl_kg=_.price_usd_kg * _.brl_per_usd,
+        price_brl_kg_real=_.price_usd_kg * _.brl_per_usd * _.brazilian_inflation,
+    )
+
+
+def prices(
+    trade: pd.DataFrame,
+    exchange_rates: pd.DataFrame,
+    price_levels: pd.DataFrame,
+    base_year: int | None,
+    engine: str,
+) -> pd.DataFrame:
+    """The price table of the contracts from the tidy trade table and the annual tables of `enrichment`.
+
+    Raises VindimaError for an unknown engine, or a base year in which no real was paid or that is not over (None: the
+    newest year of trade).
     """
     if engine != "duckdb":
         raise VindimaError(f"prices.engine: expected duckdb (the one that this version runs on), got {engine!r}")
-    first, last = int(trade["year"].min()), int(trade["year"].max())
+    last = int(trade["year"].max())
+    first = min(schemas.FIRST_YEAR_IN_REAIS, last)
     if base_year is not None and not first <= base_year <= last:
-        raise VindimaError(f"prices.base_year: expected a year from {first} to {last}, got {base_year}")
-    frame = _on_duckdb(trade)
-    for column in NOT_YET_COMPUTED:
-        frame[column] = float("nan")
-    return schemas.validate(frame, schemas.PRICES)
+        raise VindimaError(
+            f"prices.base_year: expected a year from {first} (the first in reais) to {last} (the newest of trade), "
+            f"got {base_year}"
+        )
+    tables = {"trade": trade, "exchange_rates": exchange_rates, "price_levels": price_levels}
+    return schemas.validate(_on_duckdb(tables, prices_in_every_money, base_year or last), schemas.PRICES)
 
 
 def as_published(trade: pd.DataFrame) -> pd.DataFrame:
     """`series, year, price_usd_kg` from the figures as published, before any correction."""
     measures = ["quantity_kg", "value_usd"]
     published = trade.drop(columns=measures).rename(columns={f"{name}_published": name for name in measures})
-    frame = _on_duckdb(published)[["series", "year", "price_usd_kg"]]
+    frame = _on_duckdb({"trade": published}, unit_values)[["series", "year", "price_usd_kg"]]
     return frame.sort_values(["series", "year"], ignore_index=True)
 
 
-def _on_duckdb(trade: pd.DataFrame) -> pd.DataFrame:
+def _on_duckdb(
+    tables: Mapping[str, pd.DataFrame], expression: Callable[..., ibis.Table], *arguments: int
+) -> pd.DataFrame:
+    """What `expression` makes of the tables (in their order) and the arguments."""
     connection = ibis.duckdb.connect()
     try:
-        return connection.to_pandas(unit_values(connection.create_table("trade", trade)))
+        inputs = [connection.create_table(name, table) for name, table in tables.items()]
+        return connection.to_pandas(expression(*inputs, *arguments))
     finally:
         connection.disconnect()
 
 
-def run(tidy_dir: Path, prices_dir: Path, base_year: int | None, engine: str) -> pd.DataFrame:
-    """Compute the prices of the trade table in `tidy_dir` into `prices_dir/prices.parquet` and return them."""
+def run(tidy_dir: Path, figures_dir: Path, prices_dir: Path, base_year: int | None, engine: str) -> pd.DataFrame:
+    """Compute `prices_dir/prices.parquet` from the trade table in `tidy_dir` and the bundled enrichment; return it.
+
+    Beside it stand what it was computed with (`exchange_rates.parquet`, `price_levels.parquet`) and where that is
+    from (`enrichment_sources.parquet`). Nothing later than the newest year of trade is in them.
+    """
     trade = schemas.read(tidy_dir / "trade.parquet")
-    return schemas.write(prices(trade, base_year, engine), schemas.PRICES, prices_dir / "prices.parquet")
+    last_year = int(trade["year"].max())
+    series = enrichment.read(figures_dir)
+    exchange_rates = enrichment.exchange_rates(series, last_year)
+    price_levels = enrichment.price_levels(series, last_year)
+    frame = prices(trade, exchange_rates, price_levels, base_year, engine)
+    sources = enrichment.sources(series, last_year)
+    schemas.write(sources, schemas.ENRICHMENT_SOURCES, prices_dir / "enrichment_sources.parquet")
+    schemas.write(exchange_rates, schemas.EXCHANGE_RATES, prices_dir / "exchange_rates.parquet")
+    schemas.write(price_levels, schemas.PRICE_LEVELS, prices_dir / "price_levels.parquet")
+    return schemas.write(frame, schemas.PRICES, prices_dir / "prices.parquet")

@@ -20,6 +20,8 @@ FLOWS = ("imports", "exports")
 GRAPE_CLASSES = ("viniferas", "american_hybrid", "table_grapes", "unclassified")
 COLOURS = ("red", "white_and_rose", "white")
 QUANTILES = {"q025": 0.025, "q10": 0.1, "q50": 0.5, "q90": 0.9, "q975": 0.975}
+FIRST_YEAR_IN_REAIS = 1995
+"""The real exists since July 1994: 1995 is its first whole year. Before it the currency changed several times."""
 SMALL_INTEGERS = ("year", "cutoff", "horizon")
 
 
@@ -132,11 +134,73 @@ PRICES = _contract(
         "quantity_kg": _price(),
         "value_usd": _price(),
         "price_usd_kg": _price(),
-        "price_usd_kg_real": _price(nullable=True),
+        "price_usd_kg_real": _price(),
         "price_brl_kg": _price(nullable=True),
         "price_brl_kg_real": _price(nullable=True),
         "corrected": pa.Column(bool),
     },
+    *(
+        pa.Check(
+            lambda frame, column=column: frame[column].notna() == (frame["year"] >= FIRST_YEAR_IN_REAIS),
+            error=f"{column} is a number from {FIRST_YEAR_IN_REAIS} on, and only then",
+        )
+        for column in ("price_brl_kg", "price_brl_kg_real")
+    ),
+)
+EXCHANGE_RATES = _contract(
+    "exchange_rates",
+    ("country", "year"),
+    {
+        "country": _words(),
+        "year": _year(),
+        "currency": _words(),
+        "source_currency": _words(),
+        "currency_per_usd": _price(),
+        "months": pa.Column("int16", pa.Check.in_range(1, 12)),
+    },
+)
+PRICE_LEVELS = _contract(
+    "price_levels",
+    ("year",),
+    {
+        "year": _year(),
+        "us_cpi": _price(nullable=True),
+        "us_cpi_months": pa.Column("int16", pa.Check.in_range(0, 12)),
+        "ipca": _price(nullable=True),
+        "ipca_months": pa.Column("int16", pa.Check.in_range(0, 12)),
+    },
+)
+ENRICHMENT_SOURCES = _contract(
+    "enrichment_sources",
+    ("measure",),
+    {
+        "measure": _words(),
+        "title": _words(),
+        "unit": _words(),
+        "publisher": _words(),
+        "address": _words(),
+        "retrieved_on": _words(nullable=True),
+        "first_month": _words(),
+        "last_month": _words(),
+        "gaps": _words(),
+    },
+)
+INDEX = _contract(
+    "index",
+    ("flow", "product", "year"),
+    {
+        "flow": _words(FLOWS),
+        "product": _words(),
+        "year": _year(),
+        "fisher": _price(),
+        "tornqvist": _price(),
+        "unit_value_relative": _price(),
+        "mix": _price(),
+    },
+    pa.Check(
+        lambda frame: (frame["fisher"] * frame["mix"] / frame["unit_value_relative"] - 1).abs() <= 1e-9,
+        error="unit_value_relative = fisher × mix",
+    ),
 )
 
 _quantiles_ordered = pa.Check(

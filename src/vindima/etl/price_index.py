@@ -1,0 +1,174 @@
+"""The price index of what is traded: how much of a change in the unit value is price, and how much is mix.
+
+A total's unit value moves when prices move and also when trade shifts between dear and cheap countries. The index
+compares each country with itself, from one year with trade to the next, and chains the links; what the unit value
+did beyond that is the mix between countries, so `unit_value_relative = fisher × mix`.
+
+* Prices are the countries' unit values, nominal US$ FOB a kilogram. What changes inside a country (bulk against
+  bottled, cheap against dear wine) stays in its unit value and so in the price, not in the mix.
+* Countries that enter or leave between two years have no price to compare: they fall into the mix. So do the rows
+  of `labels.NOT_COUNTRIES`, each of which stands for other countries every year.
+* A year without trade is bridged: its neighbours are linked. Where no country trades in both years of a link,
+  `fisher` and `tornqvist` repeat and the mix takes the whole change.
+* A chain strays where prices of small flows bounce (exports of sparkling wine): read a span of years, not half a
+  century, and see whether both formulas agree.
+
+Formulas: ILO, IMF, OECD, UNECE, Eurostat and World Bank, *Consumer Price Index Manual: Theory and Practice* (2004),
+chapter 15: Laspeyres (15.5), Paasche (15.6), Fisher (15.12), Törnqvist (15.81), chained from period to period. Both
+are superlative: Diewert, "Exact and superlative index numbers", *Journal of Econometrics* 4 (1976). Why unit values
+of unlike goods mislead: *Export and Import Price Index Manual: Theory and Practice* (IMF, 2009), chapter 2.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import pandas as pd
+
+from vindima.errors import VindimaError
+from vindima.etl import schemas
+from vindima.labels import FLOWS, NOT_COUNTRIES, TRADE_PRODUCTS, Language, number
+
+LEVELS = ["fisher", "tornqvist", "unit_value_relative", "mix"]
+
+SENTENCE = {
+    "en": "From {first} to {last} the unit value of {flow} of {product} (nominal US$ FOB a kilogram) changed by "
+    "{unit_value}%: {price}% by price within countries, bulk against bottled included, and {mix}% by the mix between "
+    "countries (in log points {log_unit_value}, of which {log_price} price and {log_mix} mix).",
+    "pt": "De {first} a {last}, o valor unitário da {flow} de {product} (US$ FOB nominais por kg) variou "
+    "{unit_value}%: {price}% por preço dentro dos países, inclusive granel contra engarrafado, e {mix}% pela "
+    "composição entre países (em pontos logarítmicos {log_unit_value}, dos quais {log_price} de preço e {log_mix} de "
+    "composição).",
+}
+
+Traded = Mapping[str, tuple[float, float]]
+"""What one year traded: country → (quantity, value), both above 0."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """Price change from one year to another by each formula, 1 for none."""
+
+    fisher: float
+    tornqvist: float
+
+
+def link(before: Traded, after: Traded) -> Link:
+    """Bilateral Fisher and Törnqvist index over the countries that trade in both years; 1 and 1 where none does.
+
+    Fisher is √(Laspeyres × Paasche), Törnqvist exp(Σ ½(s₀ + s₁) ln(p₁/p₀)), s being shares of the matched value.
+    Sums are `math.fsum`'s, so that the order of the countries changes no bit.
+    """
+    matched = [(*before[c], *after[c]) for c in before.keys() & after.keys() - NOT_COUNTRIES.keys()]
+    if not matched:
+        return Link(1.0, 1.0)
+    value0 = math.fsum(v0 for _, v0, _, _ in matched)
+    value1 = math.fsum(v1 for _, _, _, v1 in matched)
+    laspeyres = math.fsum(v1 / q1 * q0 for q0, _, q1, v1 in matched) / value0
+    paasche = value1 / math.fsum(v0 / q0 * q1 for q0, v0, q1, _ in matched)
+    change = math.fsum(
+        (v0 / value0 + v1 / value1) / 2 * math.log((v1 / q1) / (v0 / q0)) for q0, v0, q1, v1 in matched
+    )
+    return Link(math.sqrt(laspeyres * paasche), math.exp(change))
+
+
+def _unit_value(traded: Traded) -> float:
+    return math.fsum(value for _, value in traded.values()) / math.fsum(quantity for quantity, _ in traded.values())
+
+
+def chain(years: Mapping[int, Traded]) -> Iterator[tuple[int, float, float, float, float]]:
+    """Yield `year, fisher, tornqvist, unit_value_relative, mix` of each year, in order: levels, 1 in the first."""
+    ordered = sorted(years)
+    first = ordered[0]
+    yield first, 1.0, 1.0, 1.0, 1.0
+    fisher = tornqvist = 1.0
+    for before, year in pairwise(ordered):
+        step = link(years[before], years[year])
+        fisher, tornqvist = fisher * step.fisher, tornqvist * step.tornqvist
+        relative = _unit_value(years[year]) / _unit_value(years[first])
+        yield year, fisher, tornqvist, relative, relative / fisher
+
+
+def index(trade: pd.DataFrame) -> pd.DataFrame:
+    """The index table of the contracts from the tidy trade table: a row for each flow, product and year with trade.
+
+    As in the prices, only rows whose quantity and value are both above 0 count; their order does not.
+    """
+    priced = trade[(trade["quantity_kg"] > 0) & (trade["value_usd"] > 0)]
+    products: dict[tuple[str, str], dict[int, dict[str, tuple[float, float]]]] = {}
+    columns = ["flow", "product", "year", "country", "quantity_kg", "value_usd"]
+    for flow, product, year, country, quantity, value in priced[columns].itertuples(index=False):
+        products.setdefault((flow, product), {}).setdefault(year, {})[country] = (quantity, value)
+    rows = [(*key, *levels) for key, years in products.items() for levels in chain(years)]
+    return schemas.validate(schemas.frame(rows, schemas.INDEX), schemas.INDEX)
+
+
+def run(tidy_dir: Path, prices_dir: Path) -> pd.DataFrame:
+    """Compute the index of the trade table in `tidy_dir` into `prices_dir/index.parquet` and return it."""
+    trade = schemas.read(tidy_dir / "trade.parquet")
+    return schemas.write(index(trade), schemas.INDEX, prices_dir / "index.parquet")
+
+
+def span(table: pd.DataFrame, series: str, first: int, last: int) -> pd.DataFrame:
+    """The levels of a total (`imports.table_wine`) from `first` to `last`, 1 in `first`; the years are its index.
+
+    Raises VindimaError for a series that is not in the index table, for a `first` that is not before `last`, and for
+    either of them without trade.
+    """
+    levels = table[table["flow"] + "." + table["product"] == series].set_index("year")[LEVELS]
+    if levels.empty:
+        known = ", ".join(sorted(set(table["flow"] + "." + table["product"])))
+        raise VindimaError(f"price index: expected one of {known}, got {series!r}")
+    if first >= last:
+        raise VindimaError(f"price index of {series}: expected a first year before the last, got {first} and {last}")
+    for year in (first, last):
+        if year not in levels.index:
+            known = f"a year with trade from {levels.index.min()} to {levels.index.max()}"
+            raise VindimaError(f"price index of {series}: expected {known}, got {year}")
+    return levels.loc[first:last] / levels.loc[first]
+
+
+@dataclass(frozen=True)
+class Split:
+    """A change of a total's unit value as factors (1.05 is a rise of 5 per cent): `unit_value = price × mix`."""
+
+    series: str
+    first: int
+    last: int
+    unit_value: float
+    price: float
+    mix: float
+
+
+def split(table: pd.DataFrame, series: str, first: int, last: int) -> Split:
+    """How much of the change of a total's unit value from `first` to `last` is price (Fisher), how much mix.
+
+    Raises VindimaError as `span` does.
+    """
+    end = span(table, series, first, last)[["unit_value_relative", "fisher", "mix"]].to_numpy()[-1].tolist()
+    return Split(series, first, last, *end)
+
+
+def sentence(change: Split, language: Language) -> str:
+    """The split in words: per cent, which multiply, and log points (100 × ln), which add up but for the rounding."""
+    flow, product = change.series.split(".")
+    factors = {"unit_value": change.unit_value, "price": change.price, "mix": change.mix}
+    per_cent = {name: _signed(100 * (factor - 1), language) for name, factor in factors.items()}
+    log_points = {f"log_{name}": _signed(100 * math.log(factor), language) for name, factor in factors.items()}
+    return SENTENCE[language].format(
+        first=change.first,
+        last=change.last,
+        flow=FLOWS[flow][language].lower(),
+        product=TRADE_PRODUCTS[product][language],
+        **per_cent,
+        **log_points,
+    )
+
+
+def _signed(value: float, language: Language) -> str:
+    """-3.14, 'pt' → '−3,1'; what rounds to nothing has no sign."""
+    shown = round(value, 1)
+    sign = "+" if shown > 0 else "−" if shown < 0 else ""
+    return sign + number(abs(shown), 1, language)
