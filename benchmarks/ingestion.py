@@ -28,7 +28,7 @@ from vindima.ingestion.session import CONNECTIONS
 from vindima.paths import ROOT
 
 ROUNDS = 5
-PARSING_ROUNDS = 7
+PARSING_ROUNDS = 25
 LATENCY = 0.2  # seconds
 FEW_YEARS = 2020  # where the smaller of the two collections for the memory begins
 BARS = {"bare": 1.5, "ideal": 1.3, "parsing": 2.0, "memory": 1.1}
