@@ -426,6 +426,7 @@ def test_a_cut_answer_of_the_mirror_is_asked_for_again():
 
 
 def test_a_site_that_speaks_no_tls_is_not_asked_again():
-    with scripted(GOOD) as (base, _), pytest.raises(VindimaError, match=r"cannot be reached \(robots.txt\)") as failure:
-        Session(base.replace("http:", "https:"), Shelf()).__enter__()
-    assert "asked 6 times" not in str(failure.value)
+    with scripted(GOOD) as (base, served):
+        with pytest.raises(VindimaError, match=r"cannot be reached \(robots.txt\): (?!.*asked)"):
+            Session(base.replace("http:", "https:"), Shelf()).__enter__()
+        assert len(served) == 1
