@@ -9,7 +9,7 @@ from vindima.ingestion import figures, site
 from vindima.ingestion.catalogue import TABLES
 
 FIGURES = Path(__file__).parent.parent / "data" / "figures"
-PARTS = ("cells.csv", "tables.csv", "footnotes.csv")
+PARTS = ("cells.csv", "tables.csv", "footnotes.csv", "revisions.csv")
 
 
 @pytest.fixture(scope="module")

@@ -78,7 +78,7 @@ def test_two_files_of_one_name_are_refused(tmp_path):
 def test_the_manifest_says_what_each_file_is(tmp_path):
     files, tables = a_zone()
     manifest = write_zone(tmp_path / "raw", files, tables)
-    assert list(manifest) == ["vintage", "source", "retrieved_at", "files", "disagreements"]
+    assert list(manifest) == ["vintage", "source", "retrieved_at", "files", "disagreements", "revisions"]
     keys = [(file["slug"], file["address"]) for file in manifest["files"]]
     assert keys == sorted(keys)
     sales = [file for file in manifest["files"] if file["slug"] == "sales"]

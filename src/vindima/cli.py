@@ -176,6 +176,35 @@ def freeze(raw: str | None, figures: Path | None) -> None:
     click.echo(f"figures of {raw or zone} in {figures}")
 
 
+@main.command("revisions")
+@click.argument("old", required=False)
+@click.argument("new", required=False)
+@click.option("--all", "everything", is_flag=True, help="Print every change, not the first ten of each table.")
+@click.option("--json", "as_json", is_flag=True, help="Print all changes as JSON.")
+def list_revisions(old: str | None, new: str | None, everything: bool, as_json: bool) -> None:
+    """What changed from OLD to NEW; by default from data/figures to data/raw.
+
+    Each is a raw zone, a snapshot or a lake (its newest), a folder of bundled figures or one of the site's downloads.
+    """
+    import json
+
+    from vindima import paths
+    from vindima.ingestion import revisions, vintages
+
+    before, after = vintages.read(old or str(paths.FIGURES)), vintages.read(new or str(paths.RAW))
+    if as_json:
+        changes = revisions.compare(before.tables, after.tables)
+        when = [vintage.retrieved_at or vintage.address for vintage in (before, after)]
+        found = {
+            "revisions": revisions.record(changes, *when),
+            "not_compared": revisions.not_compared(before.tables, after.tables),
+        }
+        click.echo(json.dumps(found, ensure_ascii=False, indent=1))
+    else:
+        click.echo(f"from {before} to {after}")
+        click.echo(revisions.report(before.tables, after.tables, most=None if everything else 10))
+
+
 @main.command()
 def enrich() -> None:
     """Fetch the newest exchange rates and price levels from FRED and the Banco Central into data/figures."""

@@ -1,7 +1,8 @@
 """The project's own table of the published figures: text that Git can hold, compare and give back.
 
 `write` makes it from any raw zone of downloads, `read` gives it back, and `download` writes the bytes
-of each download again. data/figures/README.md tells what its columns are.
+of each download again. `history` tells what changed from one bundled vintage to the next.
+data/figures/README.md tells what the columns are.
 """
 
 import csv
@@ -10,13 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from vindima.errors import VindimaError
-from vindima.ingestion import lake, parse
+from vindima.ingestion import lake, parse, revisions
 from vindima.ingestion.catalogue import TABLES
 from vindima.ingestion.parse import Columns, Layout, RawTable
 
-CELLS, DESCRIPTIONS, FOOTNOTES = "cells.csv", "tables.csv", "footnotes.csv"
+CELLS, DESCRIPTIONS, FOOTNOTES, HISTORY = "cells.csv", "tables.csv", "footnotes.csv", "revisions.csv"
 SEPARATOR_NAMES = {";": "semicolon", "\t": "tab", ",": "comma"}  # any other stands for itself
 LINE_ENDING_NAMES = {"\n": "LF", "\r\n": "CRLF", "\r": "CR"}
 
@@ -42,7 +44,7 @@ class FootnoteFigure:
 
 @dataclass(frozen=True)
 class Bundled:
-    """All that data/figures holds."""
+    """The vintage that data/figures holds."""
 
     tables: dict[str, BundledTable]
     footnotes: list[FootnoteFigure]
@@ -52,12 +54,20 @@ class Bundled:
         """Day of the newest download, as in '2025-01-19'."""
         return max(bundled.retrieved_on for bundled in self.tables.values())
 
+    @property
+    def raw_tables(self) -> dict[str, RawTable]:
+        """What the tables say, without how it was written."""
+        return {slug: bundled.table for slug, bundled in self.tables.items()}
+
 
 def write(raw_dir: Path, figures_dir: Path) -> None:
     """Make `figures_dir` from the raw zone of downloads in `raw_dir`; writes all or nothing.
 
+    Where `figures_dir` held a vintage before, what changed since then is added to its history; where it held none,
+    the history is that of the raw zone's manifest.
+
     Raises VindimaError for a raw zone made of pages (they hold rounded figures), for a download that is
-    not in it, and for one that could not be given back byte for byte.
+    not in it, and for one that could not be given back byte for byte; and for damaged figures in `figures_dir`.
     """
     manifest, raw_tables = lake.read(raw_dir)
     downloads = {file["slug"]: file for file in manifest["files"] if file["method"] == "csv"}
@@ -80,7 +90,13 @@ def write(raw_dir: Path, figures_dir: Path) -> None:
             for note in raw_tables[slug].notes
             for label, figure in parse.aggregates(note.text)
         ]
+    recorded = manifest.get("revisions", [])  # a manifest of before they were recorded has none
+    if (figures_dir / DESCRIPTIONS).is_file():
+        old, new = read(figures_dir), Bundled(bundled, footnotes)
+        changes = revisions.compare(old.raw_tables, new.raw_tables)
+        recorded = history(figures_dir) + revisions.record(changes, old.retrieved_on, new.retrieved_on)
     contents = {
+        HISTORY: _csv_text([revisions.COLUMNS, *(line.values() for line in recorded)]),
         DESCRIPTIONS: _csv_text(_description_lines(bundled)),
         CELLS: _csv_text(_cell_lines(bundled)),
         FOOTNOTES: _csv_text(
@@ -113,6 +129,15 @@ def read(figures_dir: Path) -> Bundled:
         for line in _records(figures_dir / FOOTNOTES)
     ]
     return Bundled(tables, footnotes)
+
+
+def history(figures_dir: Path) -> list[dict[str, Any]]:
+    """What changed between the vintages that were bundled one after the other, as `revisions.record` gives it.
+
+    None where there is no file of it. Raises VindimaError for a damaged one.
+    """
+    path = figures_dir / HISTORY
+    return [_recorded(path, number, line) for number, line in enumerate(_records(path), 2)] if path.is_file() else []
 
 
 def download(bundled: BundledTable) -> bytes:
@@ -218,7 +243,20 @@ def _split(text: str, separator: str) -> list[str]:
     return next(csv.reader(io.StringIO(text, newline=""), delimiter=separator), [])
 
 
-def _csv_text(lines: Iterable[list[object]]) -> str:
+def _recorded(path: Path, number: int, line: dict[str, str]) -> dict[str, Any]:
+    """A line of the history as it was recorded: numbers as such, None for what says nothing of its kind."""
+    numbers = [field for name in ("row", "year") if (field := line.get(name))]
+    known = tuple(line) == revisions.COLUMNS and line["kind"] in revisions.KINDS
+    if not known or not all(field.isdecimal() for field in numbers):
+        raise VindimaError(f"{path}, line {number}: expected a revision, got {','.join(line.values())}")
+    texts = ("before", "after") if line["kind"] == "cell_changed" else ()  # a cell may be blank
+    return {
+        name: field if name in texts else int(field) if field and name in ("row", "year") else field or None
+        for name, field in line.items()
+    }
+
+
+def _csv_text(lines: Iterable[Iterable[object]]) -> str:
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(lines)
     return text.getvalue()

@@ -175,7 +175,12 @@ class Draft:
         _write_json(self.folder / "tables" / f"{table.slug}.json", _table_to_json(table))
         self._files += files
 
-    def complete(self, retrieved_at: str, disagreements: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+    def complete(
+        self,
+        retrieved_at: str,
+        disagreements: Sequence[Mapping[str, Any]] = (),
+        revisions: Sequence[Mapping[str, Any]] = (),
+    ) -> dict[str, Any]:
         """Write and return the manifest; files that no table came from are removed.
 
         Raises VindimaError where two addresses have one name.
@@ -193,6 +198,7 @@ class Draft:
             "retrieved_at": retrieved_at,
             "files": files,
             "disagreements": list(disagreements),
+            "revisions": list(revisions),
         }
         _write_json(self.folder / "manifest.json", manifest)
         return manifest

@@ -9,7 +9,7 @@ from typing import Any
 
 from vindima import paths
 from vindima.errors import VindimaError
-from vindima.ingestion import checks, figures, mirror, parse, snapshots
+from vindima.ingestion import checks, figures, mirror, parse, revisions, snapshots
 from vindima.ingestion import lake as raw_zone
 from vindima.ingestion.catalogue import LIVE, TABLES, Table
 from vindima.ingestion.checks import Disagreement
@@ -86,6 +86,9 @@ def collect(
     rate limit holds for all but the mirror; None is no limit. With `lake`, a folder or a bucket's address, the
     collection is first written there, as a dated snapshot.
 
+    The manifest's `revisions` are the history of the bundled vintages (`figures.history`); but for the mirror, which
+    serves the last of these, they also tell what changed since the raw zone on hand was retrieved.
+
     Raises VindimaError, and leaves the raw zone as it was, for whatever cannot be reached or read; what was received
     until then is not asked for again by a run of the next 24 hours, unless it was the mirror's.
     """
@@ -105,15 +108,21 @@ def collect(
             session = stack.enter_context(Session(base, draft, requests_per_second))
         gather = _from_download if method == "csv" else _from_pages
         losses, disagreements = [], []
+        before = _on_hand(raw_dir)
+        after: dict[str, RawTable] = {}
         offers = discover(session)
         years = sum(offer.last_year - offer.first_year + 1 for offer in offers.values())
         session.expect(years if method == "pages" else len(offers) * (1 + SAMPLED))
         for slug, offer in offers.items():
             collected = gather(session, draft, TABLES[slug], offer)
             draft.add(collected.table, collected.files)
+            after[slug] = collected.table
             disagreements += collected.disagreements
-            losses += _losses(collected.table, raw_dir)
-        manifest = draft.complete(started_at, [asdict(disagreement) for disagreement in disagreements])
+            losses += _losses(collected.table, before.get(slug))
+        recorded = figures.history(figures_dir)
+        if source != "mirror":
+            recorded += revisions.record(revisions.compare(before, after), _retrieved_at(raw_dir), started_at)
+        manifest = draft.complete(started_at, [asdict(disagreement) for disagreement in disagreements], recorded)
         if losses and accept == "newer":
             raise VindimaError(
                 f"{'; '.join(losses)}: the collection is kept aside in {draft.put_aside()} and the raw zone stays "
@@ -234,14 +243,28 @@ def _beyond_download(raw: RawTable, offer: Offer) -> list[str]:
     return [f"the page offers {offer.first_year}-{offer.last_year}, the download has {raw.years[0]}-{raw.years[-1]}"]
 
 
-def _losses(table: RawTable, raw_dir: Path) -> list[str]:
-    """What the table has less of than that of the raw zone; nothing, with a warning, where that one is damaged."""
-    if not raw_dir.exists():
-        return []
+def _on_hand(raw_dir: Path) -> dict[str, RawTable]:
+    """The tables of the raw zone on hand; without those that are damaged, with a warning."""
+    tables = {}
+    for slug in TABLES if raw_dir.exists() else ():
+        try:
+            tables[slug] = raw_zone.read_table(raw_dir, slug)
+        except VindimaError as damage:
+            log.warning("%s is not compared with the raw zone on hand: %s", slug, damage)
+    return tables
+
+
+def _retrieved_at(raw_dir: Path) -> str:
+    """When the raw zone on hand was retrieved; 'unknown' where its manifest is gone or damaged."""
     try:
-        before = raw_zone.read_table(raw_dir, table.slug)
-    except VindimaError as damage:
-        log.warning("%s is not compared with the raw zone on hand: %s", table.slug, damage)
+        return raw_zone.read_manifest(raw_dir)["retrieved_at"]
+    except VindimaError:
+        return "unknown"
+
+
+def _losses(table: RawTable, before: RawTable | None) -> list[str]:
+    """What the table has less of than the one on hand."""
+    if before is None:
         return []
     return [f"{table.slug}: {loss}" for loss in checks.losses(checks.extent(before), checks.extent(table))]
 
