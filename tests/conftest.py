@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from tests.emulators import emulator, gs_emulator, s3_emulator  # noqa: F401
+from vindima.etl import schemas
 from vindima.serving import store
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,14 +23,44 @@ def shared_data() -> Path:
     return folder
 
 
+def reviewed_tables() -> dict[str, pd.DataFrame]:
+    """What the review of a small source gives: one correction of each certainty, one finding that is left."""
+    rows: list[tuple[schemas.Contract, list[tuple]]] = [
+        (schemas.TOTALS, [
+            ("production", "juice", 2013, 9.0, 9.0, 0.0, "equal"),
+            ("sales", "other", 2013, 80.0, 100.0, -20.0, "differs"),
+        ]),
+        (schemas.CORRECTIONS, [
+            ("exports_table_wine", "RUS", 2013, 6000.0, 15000.0, 15000.0, 6000.0, "confirmed", "exchanged", True),
+            ("imports_table_wine", "AUS", 2013, 5.0, 9.0, 3.0, 9.0, "likely", "perhaps", True),
+        ]),
+        (schemas.FINDINGS, [
+            ("exchanged", "confirmed", "Kilograms and dollars are exchanged.", "Quilos e dólares trocados."),
+            ("perhaps", "likely", "Two rows are exchanged.", "Duas linhas trocadas."),
+            ("parts", "left", "The parts exceed the total.", "As partes excedem o total."),
+        ]),
+        (schemas.CROSSCHECK, [
+            ("RUS", 2012, 5000.0, 4000.0, 5000.0, 4000.0, 5000.0, 4000.0, "equal", "equal"),
+            ("RUS", 2013, 6000.0, 15000.0, 15000.0, 6000.0, 15000.0, 6000.0, "differs", "equal"),
+            ("CHN", 2013, 100.0, 90.0, 100.0, 90.0, 101.0, 90.0, "differs", "differs"),
+        ]),
+        (schemas.FLAGS, [
+            ("outside_range", "exports_table_wine", "RUS", 2013, "price_usd_kg", 2.5, 0.2, 1.2, "exchanged"),
+            ("jump", "exports_table_wine", "CHN", 2013, "quantity_kg", 9.0, 1.0, 1.0, None),
+            ("total_differs", "sales", "other", 2013, "quantity_l", 80.0, 100.0, 100.0, "parts"),
+        ]),
+    ]  # fmt: skip
+    return {contract.name: pd.DataFrame(table, columns=list(contract.schema.columns)) for contract, table in rows}
+
+
 @pytest.fixture
 def project_outputs(tmp_path: Path) -> Path:
     """A project root with all that the pipeline leaves: four series to 2023, two of them forecast."""
     root = tmp_path / "project"
     years = {
-        "imports.table_wine": range(2000, 2024),
+        "imports.table_wine": range(1993, 2024),
         "imports.table_wine.CHL": range(2000, 2024),
-        "imports.table_wine.OTHER": range(2000, 2024),
+        "imports.table_wine.OTHER": range(1993, 2024),
         "exports.fresh_grapes.NLD": range(2000, 2005),
     }
     words = {series: [*series.split("."), None][:3] for series in years}
@@ -37,11 +68,19 @@ def project_outputs(tmp_path: Path) -> Path:
         [
             dict(zip(("flow", "product", "country"), words[series], strict=True))
             | {"series": series, "year": year, "quantity_kg": 1000.0 * i, "value_usd": 2500.0 * i}
-            | {"price_usd_kg": 2.5, "price_usd_kg_real": 2.75, "price_brl_kg": None, "corrected": False}
+            | {"price_usd_kg": 2.5, "price_usd_kg_real": 2.75 if year < 2023 else 2.5, "corrected": False}
+            | {"price_brl_kg": 12.5 if year >= 1995 else None, "price_brl_kg_real": 15.0 if year >= 1995 else None}
             for i, series in enumerate(sorted(years), start=1)
             for year in years[series]
         ]
-    ).astype({"year": "int16", "price_brl_kg": "float64"})
+    ).astype({"year": "int16", "price_brl_kg": "float64", "price_brl_kg_real": "float64"})
+    index = pd.DataFrame(
+        [
+            {"flow": "imports", "product": "table_wine", "year": year, "fisher": 1 + i / 10, "tornqvist": 1 + i / 9}
+            | {"unit_value_relative": (1 + i / 10) * 1.05**i, "mix": 1.05**i}
+            for i, year in enumerate(years["imports.table_wine"])
+        ]
+    ).astype({"year": "int16"})
     path = pd.DataFrame(
         [
             {
@@ -63,15 +102,24 @@ def project_outputs(tmp_path: Path) -> Path:
         "data/tidy/sales": pd.DataFrame({"year": [2023], "quantity_l": [1.0]}),
         "data/tidy/processing": pd.DataFrame({"year": [2023], "quantity_kg": [1.0]}),
         "data/tidy/trade": pd.DataFrame({"year": [2023], "quantity_kg": [1.0], "value_usd": [2.5]}),
-        "data/tidy/totals": pd.DataFrame({"year": [2023], "published": [1.0], "computed": [1.0]}),
+        **{f"data/tidy/{name}": table for name, table in reviewed_tables().items()},
         "data/prices/prices": prices,
+        "data/prices/index": index,
+        "data/prices/exchange_rates": pd.DataFrame({"country": ["BRA"], "year": [2023], "currency_per_usd": [5.0]}),
+        "data/prices/price_levels": pd.DataFrame({"year": [2023], "us_cpi": [304.7], "ipca": [600.0]}),
+        "data/prices/enrichment_sources": pd.DataFrame({"measure": ["BRL"], "publisher": ["Federal Reserve"]}),
         "data/backtest/backtest": tested,
         "data/benchmark/benchmark": tested.assign(model="auto_ets"),
         "data/forecasts/forecasts": path,
         "models/levels": pd.DataFrame({"series": ["imports.table_wine"], "level": [2.5]}),
     }
     documents: dict[str, dict] = {
-        "data/raw/manifest.json": {"vintage": "0123456789ab", "source": "mirror", "files": []},
+        "data/raw/manifest.json": {
+            "vintage": "0123456789ab",
+            "retrieved_at": "2025-01-19",
+            "source": "mirror",
+            "files": [],
+        },
         "models/model.json": {"model": "naive", "vintage": "0123456789ab", "cutoff": 2023, "horizon": 3},
         "reports/metrics.json": {name: {"n_series": 2, "coverage_80": 0.84} for name in ("all", "totals")},
     }
@@ -81,6 +129,9 @@ def project_outputs(tmp_path: Path) -> Path:
         table.to_parquet(root / f"{name}.parquet", index=False)
     for name, document in documents.items():
         (root / name).write_text(json.dumps(document), encoding="utf-8")
+    counts = pd.DataFrame({"table": "exports_table_wine", "year": [2012, 2013], "rows": 2, "cells": 4})
+    kinds = {"above_zero": 3, "zero": 0, "blank": 1, "not_available": 0, "withheld": 0, "marked": 0}
+    counts.assign(**kinds, corrected=[0, 2]).to_csv(root / "reports" / "counts.csv", index=False)
     for card in ("card.md", "card.pt-BR.md"):
         (root / "models" / card).write_text("# naive\n", encoding="utf-8")
     return root

@@ -5,17 +5,19 @@ from http import HTTPStatus
 from pathlib import Path
 
 import jwt
+import pandas as pd
 import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from vindima.errors import VindimaError
 from vindima.forecasting import backtest
-from vindima.serving import auth
+from vindima.serving import auth, store
 from vindima.serving.api import NOT_FORECAST, create_app
 
 SECRET = "a secret of the tests, 32 bytes and more"
 CHILE = "imports.table_wine.CHL"
+TOTAL = "imports.table_wine"
 F_WORDS = ["series", "currency", "terms", "unit", "path", "assumptions", "warnings", "provenance"]
 
 
@@ -214,9 +216,137 @@ def test_one_series_comes_with_its_history_and_null_for_what_is_not_known(
         "value_usd": 2500.0,
         "price_usd_kg": 2.5,
         "price_usd_kg_real": 2.75,
-        "price_brl_kg": None,
+        "price_brl_kg": 12.5,
+        "price_brl_kg_real": 15.0,
         "corrected": False,
     }
+    assert item["base_year"] == 2023
+
+
+def test_prices_in_reais_are_null_before_1995_and_real_dollars_are_not(
+    client: FlaskClient, bearer: dict[str, str]
+) -> None:
+    (item,) = client.get(f"/v1/series/{TOTAL}", headers=bearer).get_json()["items"]
+    for row in item["history"]:
+        has_reais = row["year"] >= 1995
+        assert (row["price_brl_kg"] is not None) == (row["price_brl_kg_real"] is not None) == has_reais
+        assert row["price_usd_kg_real"] == (2.5 if row["year"] == item["base_year"] else 2.75)
+    assert [item["history"][0]["year"], item["history"][-1]["year"]] == [1993, 2023]
+
+
+# ---- price and mix
+
+
+def test_total_comes_with_its_price_index_of_every_year_with_trade(
+    client: FlaskClient, bearer: dict[str, str]
+) -> None:
+    (item,) = client.get(f"/v1/series/{TOTAL}", headers=bearer).get_json()["items"]
+    words = ["series", "flow", "product", "country", "first_year", "last_year"]
+    assert list(item) == [*words, "base_year", "history", "index", "price_and_mix"]
+    assert [row["year"] for row in item["index"]] == [row["year"] for row in item["history"]]
+    assert item["index"][0] == {"year": 1993, "fisher": 1, "tornqvist": 1, "unit_value_relative": 1, "mix": 1}
+    assert list(item["index"][1]) == ["year", "fisher", "tornqvist", "unit_value_relative", "mix"]
+    for row in item["index"]:
+        assert row["fisher"] * row["mix"] == pytest.approx(row["unit_value_relative"], rel=1e-9)
+
+
+def test_split_is_over_the_last_ten_years_and_said_in_both_languages(
+    client: FlaskClient, bearer: dict[str, str]
+) -> None:
+    (item,) = client.get(f"/v1/series/{TOTAL}", headers=bearer).get_json()["items"]
+    split, levels = item["price_and_mix"], {row["year"]: row for row in item["index"]}
+    assert list(split) == ["from", "to", "unit_value", "price", "mix", "sentence", "notes"]
+    assert (split["from"], split["to"]) == (2014, 2023)
+    assert split["price"] == pytest.approx(levels[2023]["fisher"] / levels[2014]["fisher"], rel=1e-12)
+    assert split["price"] * split["mix"] == pytest.approx(split["unit_value"], rel=1e-9)
+    assert split["sentence"]["en"].startswith("From 2014 to 2023 the unit value of imports of table wine")
+    assert "bulk against bottled included" in split["sentence"]["en"]
+    assert split["sentence"]["pt"].startswith("De 2014 a 2023, o valor unitário da importação de vinhos de mesa")
+    assert split["notes"] == {
+        "en": ["From 2014 to 2015 only 43% of the value traded is with countries that trade in both years; what "
+               "the others did counts as mix."],
+        "pt": ["De 2014 a 2015, só 43% do valor é de países com comércio nos dois anos; o que os demais fizeram "
+               "conta como composição."],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("query", "span"),
+    [
+        ("from=2000&to=2010", (2000, 2010)),
+        ("from=1993", (1993, 2023)),
+        ("to=2010", (2001, 2010)),
+        ("to=1994", (1993, 1994)),
+        ("to=2023&from=2022", (2022, 2023)),
+    ],
+)
+def test_split_is_over_the_years_that_are_asked_for(
+    client: FlaskClient, bearer: dict[str, str], query: str, span: tuple[int, int]
+) -> None:
+    usual = client.get(f"/v1/series/{TOTAL}", headers=bearer).get_json()
+    answer = client.get(f"/v1/series/{TOTAL}?{query}", headers=bearer).get_json()
+    (item,), (usual_item,) = answer["items"], usual["items"]
+    split = item["price_and_mix"]
+    assert (split["from"], split["to"]) == span
+    assert split["sentence"]["en"].startswith(f"From {span[0]} to {span[1]} ")
+    assert item | {"price_and_mix": None} == usual_item | {"price_and_mix": None}
+    assert answer["provenance"] == usual["provenance"]
+
+
+@pytest.mark.parametrize(
+    ("query", "errors"),
+    [
+        ("from=1992", [("from", "a year with trade from 1993 to 2022", 1992)]),
+        ("from=2023", [("from", "a year with trade from 1993 to 2022", 2023)]),
+        ("to=1993", [("to", "a year with trade from 1994 to 2023", 1993)]),
+        ("to=2024", [("to", "a year with trade from 1994 to 2023", 2024)]),
+        ("from=2015&to=2015", [("from", "a year before 2015", 2015)]),
+        ("from=2015&to=2010", [("from", "a year before 2010", 2015)]),
+        ("from=x&to=", [("from", "a year with trade from 1993 to 2022", "x"),
+                        ("to", "a year with trade from 1994 to 2023", "")]),
+        ("from=2014.0", [("from", "a year with trade from 1993 to 2022", "2014.0")]),
+        ("from=2014&from=2015", [("from", "one value", "an array of 2")]),
+        ("since=2014", [("since", "one of from, to", "2014")]),
+    ],
+)  # fmt: skip
+def test_years_outside_the_index_are_422_and_named(
+    client: FlaskClient, bearer: dict[str, str], query: str, errors: list[tuple]
+) -> None:
+    content = problem(client.get(f"/v1/series/{TOTAL}?{query}", headers=bearer), 422)
+    assert content["errors"] == [dict(zip(("field", "expected", "got"), error, strict=True)) for error in errors]
+
+
+def test_country_has_neither_index_nor_split_and_no_years_to_choose(
+    client: FlaskClient, bearer: dict[str, str]
+) -> None:
+    (item,) = client.get(f"/v1/series/{CHILE}", headers=bearer).get_json()["items"]
+    assert (item["index"], item["price_and_mix"]) == (None, None)
+    content = problem(client.get(f"/v1/series/{CHILE}?from=2014&to=2023", headers=bearer), 422)
+    assert [error["field"] for error in content["errors"]] == ["from", "to"]
+    assert "only a total" in content["errors"][0]["expected"]
+
+
+def test_unknown_series_is_404_whatever_years_are_asked_for(client: FlaskClient, bearer: dict[str, str]) -> None:
+    problem(client.get("/v1/series/imports.beer?from=2014", headers=bearer), 404)
+
+
+def test_total_of_one_year_has_an_index_and_no_split(
+    project_outputs: Path, served_set: Path, users: Path, bearer: dict[str, str]
+) -> None:
+    for name in ("prices", "index"):
+        path = project_outputs / f"data/prices/{name}.parquet"
+        table = pd.read_parquet(path)
+        total = table["series"] == TOTAL if name == "prices" else True
+        table[(table["year"] == 2023) | ~pd.Series(total, index=table.index)].to_parquet(path)
+    store.publish(project_outputs, served_set)
+    client = create_app({"SERVED": served_set, "USERS": users, "JWT_SECRET": SECRET}).test_client()
+    (item,) = client.get(f"/v1/series/{TOTAL}", headers=bearer).get_json()["items"]
+    assert [row["year"] for row in item["index"]] == [2023]
+    assert item["price_and_mix"] is None
+    assert (
+        "only a total with trade in two years"
+        in problem(client.get(f"/v1/series/{TOTAL}?to=2023", headers=bearer), 422)["errors"][0]["expected"]
+    )
 
 
 def test_every_answer_with_data_says_where_it_comes_from(client: FlaskClient, bearer: dict[str, str]) -> None:

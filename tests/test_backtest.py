@@ -80,6 +80,18 @@ def test_published_price_stands_beside_the_corrected_one():
     assert made["actual_published"][CHILE] == made["actual"][CHILE]
 
 
+def test_price_that_rests_on_a_likely_correction_is_no_actual():
+    prices = simulated(("CHL", "ARG"), 1985, 2012)
+    confirmed = prices[["series", "year", "price_usd_kg"]].copy()
+    confirmed.loc[(confirmed["series"] == CHILE) & (confirmed["year"] == 2011), "price_usd_kg"] *= 2
+    absent = (confirmed["series"] == TOTAL) & (confirmed["year"] == 2012)
+    made = backtest(["naive"], prices, 2010, None, [1], confirmed=confirmed[~absent]).set_index(["series", "year"])
+    schemas.validate(made.reset_index(), schemas.BACKTEST)
+    assert made.index[made["actual"].isna()].tolist() == [(TOTAL, 2012), (CHILE, 2011)]
+    known = made["actual"].notna()
+    assert (made["actual"] == made["actual_published"])[known].all()
+
+
 def test_pooled_intervals_are_calibrated_on_errors_before_the_first_scored_cutoff():
     prices = simulated(first=1990)
     own = rolling("level", prices, [2010], [1])

@@ -75,6 +75,13 @@ def test_outlook_draws_and_answers_in_a_browser_without_internet(voila: str, bro
     shows(browser, "Em 2023, um quilograma custou US$ 2,50.")
     assert browser.find_element(By.CSS_SELECTOR, ".vindima svg").size["width"] > 300
     assert "Baixar a tabela (CSV)" in browser.page_source
+    shows(browser, "De 2014 a 2023, o valor unitário da importação de vinhos de mesa")
+    drawings = browser.find_elements(By.CSS_SELECTOR, ".vindima svg")
+    assert [drawing.size["width"] > 300 for drawing in drawings] == [True, True]
+    Select(browser.find_elements(By.CSS_SELECTOR, ".vindima select")[3]).select_by_visible_text("R$ de 2023")
+    shows(browser, "Em 2023, um quilograma custou R$ 15,00; em 1995, R$ 15,00, tudo em reais de 2023.")
+    Select(browser.find_elements(By.CSS_SELECTOR, ".vindima select")[3]).select_by_visible_text("US$ correntes")
+    shows(browser, "Em 2023, um quilograma custou US$ 2,50.")
     Select(browser.find_elements(By.CSS_SELECTOR, ".vindima select")[0]).select_by_visible_text("Exportação")
     shows(browser, "Sem previsão")
     browser.find_element(By.XPATH, "//button[contains(., 'English')]").click()

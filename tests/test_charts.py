@@ -63,3 +63,81 @@ def test_same_figure_gives_the_same_bytes_and_loads_nothing(history, forecast):
     assert first.startswith("<svg")
     assert 'href="http' not in first
     assert charts.png(charts.fan(history, forecast, "pt")).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("price", "unit"),
+    [
+        ("price_usd_kg_real", "US$ FOB por kg, em dólares de 2005"),
+        ("price_brl_kg", "R$ FOB por kg, em reais de cada ano"),
+        ("price_brl_kg_real", "R$ FOB por kg, em reais de 2005"),
+    ],
+)
+def test_another_money_is_drawn_from_its_first_year_on_and_named(history, forecast, price: str, unit: str):
+    figures = history.assign(**{price: [float("nan"), 8.0, 9.0, 7.0, 6.0]})
+    axes = charts.fan(figures, forecast.iloc[:0], "pt", price=price, base_year=2005).axes[0]
+    assert axes.get_title(loc="left") == unit
+    assert list(axes.lines[0].get_xdata()) == [2001, 2002, 2003, 2004, 2005, 2006]
+    assert axes.lines[0].get_ydata()[0] == 8.0
+    assert [list(line.get_ydata()) for line in axes.lines if line.get_markerfacecolor() == "white"] == [[8.0]]
+
+
+# Price against mix
+
+
+@pytest.fixture
+def levels() -> pd.DataFrame:
+    return pd.DataFrame({"unit_value_relative": [1, 0.8, 0.6], "fisher": [1, 1.1, 0.9]}, index=[2014, 2016, 2023])
+
+
+def test_price_stands_against_the_unit_value_with_the_first_year_as_a_hundred(levels):
+    axes = charts.price_and_mix(levels, "en").axes[0]
+    drawn = {line.get_color(): list(line.get_ydata()) for line in axes.lines[1:]}
+    assert drawn == {charts.PRICE: pytest.approx([100, 110, 90]), charts.WINE: pytest.approx([100, 80, 60])}
+    assert list(axes.lines[1].get_xdata()) == [2014, 2016, 2023]
+    assert axes.get_title(loc="left").startswith("2014 = 100")
+
+
+def test_area_between_the_lines_is_the_mix(levels):
+    (area,) = charts.price_and_mix(levels, "en").axes[0].collections
+    corners = {tuple(corner) for corner in area.get_paths()[0].vertices.round(6).tolist()}
+    assert corners == {(2014, 100), (2016, 110), (2016, 80), (2023, 90), (2023, 60)}
+
+
+def test_lines_are_named_at_their_ends_with_their_last_figure(levels):
+    names = texts(charts.price_and_mix(levels, "pt"))
+    assert "90  preço, com a mesma\ncomposição de países" in names
+    assert "60  valor unitário" in names
+    assert "60  unit value" in texts(charts.price_and_mix(levels, "en"))
+
+
+@pytest.mark.parametrize(("price", "unit_value"), [(0.9, 0.9), (0.9, 0.89), (0.89, 0.9)])
+def test_names_of_lines_that_meet_stand_apart_with_the_higher_above(levels, price: float, unit_value: float):
+    levels.loc[2023] = [unit_value, price]
+    figure = charts.price_and_mix(levels, "pt")
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    upper, lower = sorted(boxes, key=lambda box: -box.y0)
+    assert lower.y1 < upper.y0
+    above = max(figure.axes[0].texts, key=lambda text: text.get_window_extent().y0).get_text()
+    assert ("preço" in above) == (price > unit_value) or price == unit_value
+
+
+def test_figure_that_stands_alone_says_what_it_is_and_where_it_is_from_within_its_width(levels):
+    provenance = {"vintage": "0123456789ab", "cutoff": 2023, "model": "naive"}
+    for shown in charts.METHOD:
+        for language in ("pt", "en"):
+            source = charts.source_line(provenance, language, shown)
+            figure = charts.price_and_mix(levels, language, "Título", source)
+            figure.draw_without_rendering()
+            signed = [figure._suptitle, figure._supxlabel]
+            assert signed[0].get_text() == "Título"
+            assert signed[1].get_text().replace("\n", " ") == source
+            assert all(text.get_window_extent().x1 < figure.bbox.x1 for text in signed)
+    assert signed[1].get_window_extent().x1 > 0.7 * figure.bbox.x1
+
+
+def test_same_split_gives_the_same_bytes_and_loads_nothing(levels):
+    first, second = (charts.svg(charts.price_and_mix(levels, "pt")) for _ in range(2))
+    assert first == second
+    assert 'href="http' not in first

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
@@ -12,14 +13,15 @@ import pandas as pd
 import pycountry
 import pytest
 from babel.numbers import get_territory_currencies
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from werkzeug.wrappers import Request, Response
 
 from tests.conftest import ROOT
 from vindima.errors import VindimaError
-from vindima.etl import enrichment
+from vindima.etl import enrichment, prices, schemas, tidy
 from vindima.etl.enrichment import annual, chained, exchange_rates, price_levels, read, read_fred, read_sgs
+from vindima.ingestion import figures as published
 from vindima.ingestion import mirror, session
 from vindima.ingestion.parse import WrongAnswer
 
@@ -169,6 +171,7 @@ def months(year: int, *left_out: int) -> dict[str, float]:
     return {f"{year}-{month:02}": float(month) for month in range(1, 13) if month not in left_out}
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0.01, 1e6), min_size=12, max_size=12), st.randoms())
 def test_average_lies_among_its_months_and_their_order_does_not_matter(values, random):
     monthly = dict(zip(months(2000), values, strict=True))
@@ -179,6 +182,7 @@ def test_average_lies_among_its_months_and_their_order_does_not_matter(values, r
     assert annual("x", dict(shuffled)).equals(annual("x", monthly))
 
 
+@settings(deadline=None)
 @given(st.sets(st.integers(1, 12)))
 def test_year_has_an_average_when_it_is_whole_or_lacks_one_month_in_its_middle(left_out):
     frame = annual("x", months(2000, *left_out))
@@ -212,6 +216,39 @@ def test_series_that_ends_before_the_last_year_is_refused_with_its_name(name, ta
     assert table(only(BUNDLED, name, "2021-12"), 2021)["year"].max() == 2021
 
 
+@pytest.mark.parametrize(
+    ("name", "lost", "table", "said"),
+    [
+        (
+            "us_cpi",
+            r"2005",
+            price_levels,
+            "no annual average for 2005: .* every year from 1970 on, got 0 months of it",
+        ),
+        ("us_cpi", r"2005-0[45]", price_levels, "no annual average for 2005: .*, got 10 months of it"),
+        ("us_cpi", r"197\d", price_levels, "no annual average for 1970: "),
+        (
+            "BRL",
+            r"2005",
+            exchange_rates,
+            "no annual average for 2005: .* every year from 1995 on, got 0 months of it",
+        ),
+        ("BRL", r"199\d", exchange_rates, "no annual average for 1995: "),
+    ],
+)
+def test_year_without_an_average_that_prices_want_is_refused_with_series_and_year(name, lost, table, said):
+    figures = {month: text for month, text in BUNDLED[name].figures.items() if not re.match(lost, month)}
+    with pytest.raises(VindimaError, match=rf"the series {name} \(.*\) has {said}"):
+        table({**BUNDLED, name: enrichment.replace(BUNDLED[name], figures=figures)}, 2023)
+
+
+def test_gap_in_money_that_no_price_is_in_is_a_year_without_a_row():
+    figures = {month: text for month, text in BUNDLED["AUD"].figures.items() if not month.startswith("2005")}
+    frame = exchange_rates({**BUNDLED, "AUD": enrichment.replace(BUNDLED["AUD"], figures=figures)}, 2023)
+    years = frame.loc[frame["country"] == "AUS", "year"].tolist()
+    assert (2004 in years, 2005 in years, 2006 in years) == (True, False, True)
+
+
 @pytest.mark.parametrize("last_year", [1990, 1998, 2010, 2022])
 def test_nothing_after_the_last_year_is_known(last_year):
     """Neither in the rows nor in the figures: what came later could have been anything."""
@@ -226,6 +263,22 @@ def test_nothing_after_the_last_year_is_known(last_year):
     if last_year >= 1993:  # the month that the IPCA is based on
         assert price_levels(BUNDLED, last_year).equals(price_levels(later, last_year))
     assert price_levels(BUNDLED, last_year)["year"].max() == last_year
+
+
+@pytest.mark.parametrize("last_year", [1998, 2010])
+def test_last_year_of_the_data_cuts_exchange_rates_and_price_levels_too(tmp_path: Path, last_year: int):
+    tables = {name: bundled.table for name, bundled in published.read(FIGURES).tables.items()}
+    trade = tidy.tidy(tables, last_year)["trade"]
+    schemas.write(trade, schemas.TRADE, tmp_path / "tidy" / "trade.parquet")
+    prices.run(tmp_path / "tidy", FIGURES, tmp_path / "prices", None, "duckdb")
+    stored = {path.stem: schemas.read(path) for path in (tmp_path / "prices").iterdir()}
+    newest = {name: frame["year"].max() for name, frame in stored.items() if "year" in frame}
+    assert newest == {"prices": last_year, "exchange_rates": last_year, "price_levels": last_year}
+    assert stored["enrichment_sources"]["last_month"].max() == f"{last_year}-12"
+    with pytest.raises(
+        VindimaError, match=rf"prices\.base_year: .* to {last_year} \(the newest of trade\), got 2023"
+    ):
+        prices.run(tmp_path / "tidy", FIGURES, tmp_path / "prices", 2023, "duckdb")
 
 
 def test_chain_of_an_index_that_misses_a_month_is_refused():
@@ -316,6 +369,19 @@ def test_source_that_cannot_be_asked_is_refused_with_its_name(figures: Path, col
         read(figures)
     edit(figures / enrichment.SOURCES, lambda lines: lines[0].__setitem__(column, "x"))
     with pytest.raises(VindimaError, match=r"enrichment_sources\.csv: expected lines with the columns series, title"):
+        read(figures)
+
+
+@pytest.mark.parametrize("name", ["us_cpi", "ipca_change_pct"])
+def test_tables_without_a_price_level_are_refused_with_its_name(figures: Path, name: str):
+    def drop(lines: list[list[str]]) -> None:
+        column = lines[0].index(name)
+        for line in lines:
+            del line[column]
+
+    edit(figures / enrichment.LEVELS, drop)
+    edit(figures / enrichment.SOURCES, lambda lines: lines.remove(next(line for line in lines if line[0] == name)))
+    with pytest.raises(VindimaError, match=rf"price_levels\.csv: expected the series .*, got no {name}"):
         read(figures)
 
 

@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 from vindima.errors import VindimaError
 from vindima.etl import enrichment, schemas
 from vindima.etl import prices as module
-from vindima.etl.prices import as_published, prices
+from vindima.etl.prices import as_confirmed, as_published, prices
 
 COUNTRIES = ("CHL", "ITA", "OTHER", "PRT", "USA")
 FIGURES = ROOT / "data" / "figures"
@@ -184,6 +184,23 @@ def test_prices_as_published_ignore_corrections(trade: pd.DataFrame):
     published = trade.assign(quantity_kg_published=trade["quantity_kg"], value_usd_published=trade["value_usd"] * 2)
     doubled = as_published(published).set_index(["series", "year"])["price_usd_kg"]
     assert doubled.to_dict() == (by_series(trade)["price_usd_kg"] * 2).to_dict()
+
+
+def test_likely_corrections_are_taken_back_and_confirmed_ones_stay(trade: pd.DataFrame):
+    published = trade.assign(quantity_kg_published=trade["quantity_kg"], value_usd_published=trade["value_usd"])
+    doubled = published.assign(value_usd=published["value_usd"] * 2)
+    cells = pd.DataFrame({"table": trade["flow"] + "_" + trade["product"], **trade[["country", "year"]]})
+    before, after = (as_published(frame).set_index(["series", "year"])["price_usd_kg"] for frame in (
+        published, published.assign(value_usd_published=doubled["value_usd"])
+    ))  # fmt: skip
+    for certainty, applied, expected in (
+        ("likely", True, before),
+        ("likely", False, after),
+        ("confirmed", True, after),
+    ):
+        register = cells.drop_duplicates().assign(certainty=certainty, applied=applied)
+        found = as_confirmed(doubled, register).set_index(["series", "year"])["price_usd_kg"]
+        assert found.to_dict() == expected.to_dict()
 
 
 @pytest.fixture

@@ -34,6 +34,8 @@ def test_publish_copies_the_whole_set_under_the_same_names(project_outputs: Path
 def test_load_gives_the_tables_and_where_they_come_from(project_outputs: Path, served_set: Path) -> None:
     found = store.load(served_set)
     pd.testing.assert_frame_equal(found.prices, pd.read_parquet(project_outputs / "data/prices/prices.parquet"))
+    pd.testing.assert_frame_equal(found.index, pd.read_parquet(project_outputs / "data/prices/index.parquet"))
+    assert found.base_year == 2023
     assert set(found.forecasts["series"]) == {"imports.table_wine", "imports.table_wine.CHL"}
     assert set(found.backtest["cutoff"]) == {2020}
     assert found.metrics["all"]["n_series"] == 2
@@ -119,6 +121,30 @@ def test_series_with_a_hole_in_its_path_is_refused(served_set: Path) -> None:
         store.load(served_set)
 
 
+def test_index_of_other_years_than_the_prices_is_refused(served_set: Path) -> None:
+    path = served_set / "data/prices/index.parquet"
+    pd.read_parquet(path).iloc[1:].to_parquet(path)
+    with pytest.raises(
+        VindimaError, match=r"index\.parquet .* is not of the years that data/prices/prices\.parquet has"
+    ):
+        store.load(served_set)
+
+
+@pytest.mark.parametrize(("real", "years"), [(2.5, r"\[1993, 1994, .*, 2023\]"), (2.75, r"\[\]")])
+def test_prices_without_one_base_year_are_refused(served_set: Path, real: float, years: str) -> None:
+    path = served_set / "data/prices/prices.parquet"
+    pd.read_parquet(path).assign(price_usd_kg_real=real).to_parquet(path)
+    with pytest.raises(
+        VindimaError, match=rf"prices\.parquet .*: expected one base year, .* got {years}: run `make`"
+    ):
+        store.load(served_set)
+
+
+def test_set_holds_the_price_index_and_what_prices_were_computed_with(served_set: Path) -> None:
+    names = {path.stem for path in (served_set / "data/prices").iterdir()}
+    assert names == {"prices", "index", "exchange_rates", "price_levels", "enrichment_sources"}
+
+
 def test_no_set_at_all_says_to_run_make(tmp_path: Path) -> None:
     with pytest.raises(VindimaError, match=r"there is no set to serve in .*served: run `make`"):
         store.load(tmp_path / "served")
@@ -169,7 +195,9 @@ def test_set_that_is_replaced_while_it_is_read_is_read_again(
         turns.append(arguments)
         if len(turns) == 1:  # the manifest and the model are read, no table yet
             prices = pd.read_parquet(project_outputs / "data/prices/prices.parquet")
-            prices.assign(price_usd_kg=9.0).to_parquet(project_outputs / "data/prices/prices.parquet")
+            real = prices["price_usd_kg_real"].where(prices["year"] < 2023, 9.0)
+            prices = prices.assign(price_usd_kg=9.0, price_usd_kg_real=real)
+            prices.to_parquet(project_outputs / "data/prices/prices.parquet")
             set_vintage(project_outputs, "ba9876543210")
             store.publish(project_outputs, served_set)
         return read_table(*arguments)

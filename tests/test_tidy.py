@@ -99,7 +99,7 @@ def test_marks_blank_and_zero_stay_distinguishable():
 
 
 def test_group_totals_are_no_rows_and_stand_beside_the_sum_of_their_parts(tables):
-    frames = tidy.tidy(tables, None, "none")
+    frames = tidy.tidy(tables, None)
     wine = frames["production"].query("product_group == 'table_wine' and year == 2023")
     assert sorted(wine["product"]) == ["red", "white"]
     total = frames["totals"].query("table == 'production' and group == 'table_wine' and year == 2023").iloc[0]
@@ -112,7 +112,7 @@ def test_group_totals_are_no_rows_and_stand_beside_the_sum_of_their_parts(tables
 
 
 def test_group_whose_parts_are_all_zero_is_one_aggregate_row_in_that_year_only(tables):
-    juice = tidy.tidy(tables, None, "none")["production"].query("product_group == 'juice'").set_index("year")
+    juice = tidy.tidy(tables, None)["production"].query("product_group == 'juice'").set_index("year")
     assert juice.loc[2022, ["product", "quantity_l", "status"]].tolist() == ["all", 7, "aggregate_only"]
     assert juice.loc[2023, ["product", "quantity_l", "status"]].tolist() == [
         "whole_grape_juice",
@@ -122,7 +122,7 @@ def test_group_whose_parts_are_all_zero_is_one_aggregate_row_in_that_year_only(t
 
 
 def test_group_without_parts_is_one_aggregate_row_a_year(tables):
-    sales = tidy.tidy(tables, None, "none")["sales"].query("product_group == 'frizzante_wine'")
+    sales = tidy.tidy(tables, None)["sales"].query("product_group == 'frizzante_wine'")
     assert sales[["product", "quantity_l", "status"]].to_numpy().tolist() == [
         ["all", 9, "aggregate_only"],
         ["all", 8, "aggregate_only"],
@@ -130,7 +130,7 @@ def test_group_without_parts_is_one_aggregate_row_a_year(tables):
 
 
 def test_aggregate_that_only_a_footnote_gives_stands_beside_the_withheld_cells(tables):
-    viniferas = tidy.tidy(tables, None, "none")["processing"].query("grape_class == 'viniferas' and year == 2022")
+    viniferas = tidy.tidy(tables, None)["processing"].query("grape_class == 'viniferas' and year == 2022")
     aggregate = viniferas[viniferas["cultivar"] == "all"].iloc[0]
     assert (aggregate["quantity_kg"], aggregate["status"]) == (99_738_086, "aggregate_only")
     assert pd.isna(aggregate["colour"])
@@ -154,7 +154,7 @@ def statuses(frames: dict[str, pd.DataFrame], grape_class: str, year: int) -> se
 def test_year_of_dashes_alone_is_withheld_where_a_footnote_of_any_grapes_says_that_totals_alone_were_released(tables):
     for slug in ("processing_viniferas", "processing_american_hybrid"):
         tables[slug] = in_year(tables[slug], 0, ["-", "-", "-", "-", "-"])
-    frames = tidy.tidy(tables, None, "none")
+    frames = tidy.tidy(tables, None)
     assert statuses(frames, "viniferas", 2022) == statuses(frames, "american_hybrid", 2022) == {(None, "withheld")}
     group = frames["totals"].query("table == 'processing_american_hybrid' and year == 2022")
     assert set(group["verdict"]) == {"not_available"}
@@ -165,23 +165,23 @@ def test_year_of_dashes_alone_is_zero_without_such_a_footnote(tables):
         tables["processing_viniferas"], notes=[Note(2022, "nada [1]")]
     )
     tables["processing_american_hybrid"] = in_year(tables["processing_american_hybrid"], 0, ["-"] * 5)
-    assert statuses(tidy.tidy(tables, None, "none"), "american_hybrid", 2022) == {(0, "reported")}
+    assert statuses(tidy.tidy(tables, None), "american_hybrid", 2022) == {(0, "reported")}
 
 
 def test_dash_beside_a_number_is_zero_whatever_a_footnote_says(tables):
     tables["processing_american_hybrid"] = in_year(tables["processing_american_hybrid"], 0, ["5", "5", "-", "-", "-"])
-    assert statuses(tidy.tidy(tables, None, "none"), "american_hybrid", 2022) == {(5, "reported"), (0, "reported")}
+    assert statuses(tidy.tidy(tables, None), "american_hybrid", 2022) == {(5, "reported"), (0, "reported")}
 
 
 def test_dash_of_a_trade_page_is_a_published_zero(tables):
     tables["imports_raisins"] = raw("imports_raisins", [(None, "Chile", ["-", "-", "-", "4"])])
-    trade = tidy.tidy(tables, None, "none")["trade"].query("product == 'raisins'")
+    trade = tidy.tidy(tables, None)["trade"].query("product == 'raisins'")
     assert trade[["quantity_kg", "value_usd"]].to_numpy().tolist() == [[0, 0], [0, 4]]
     assert set(trade["quantity_status"]) == {"reported"}
 
 
 def test_rows_of_equal_key_in_a_group_are_summed_and_missing_is_not_zero(tables):
-    mixed = tidy.tidy(tables, None, "none")["processing"].query(
+    mixed = tidy.tidy(tables, None)["processing"].query(
         "grape_class == 'american_hybrid' and cultivar == 'mistura'"
     )
     by_year = mixed.set_index("year")
@@ -198,20 +198,20 @@ def test_synonyms_of_a_country_are_summed_under_the_label_last_seen_with_trade(t
             (None, "República Federativa da Rússia", ["10", "20", "", "0"]),
         ],
     )
-    trade = tidy.tidy(tables, None, "none")["trade"]
+    trade = tidy.tidy(tables, None)["trade"]
     russia = trade.query("flow == 'exports' and product == 'table_wine'").set_index("year")
     assert russia["quantity_kg"].tolist() == [11, 3]
     assert set(russia["country_pt"]) == {"Rússia"}
 
 
 def test_last_year_cuts_every_table(tables):
-    frames = tidy.tidy(tables, 2022, "none")
+    frames = tidy.tidy(tables, 2022)
     assert {name: frame["year"].max() for name, frame in frames.items()} == dict.fromkeys(frames, 2022)
 
 
 def test_last_year_outside_trade_is_refused(tables):
     with pytest.raises(VindimaError, match=r"data.last_year: expected a year of trade from 2022 to 2023, got 2031"):
-        tidy.tidy(tables, 2031, "none")
+        tidy.tidy(tables, 2031)
 
 
 @pytest.mark.parametrize(
@@ -225,31 +225,31 @@ def test_last_year_outside_trade_is_refused(tables):
 def test_cell_that_is_no_number_names_table_year_row_and_text(tables, slug, row, cell, text, place):
     tables[slug] = with_cell(tables[slug], row, cell, text)
     with pytest.raises(VindimaError, match=place):
-        tidy.tidy(tables, None, "none")
+        tidy.tidy(tables, None)
 
 
 def test_unmapped_country_names_table_and_row(tables):
     tables["imports_raisins"] = raw("imports_raisins", [(None, "Atlantida", ["1", "1", "1", "1"])])
     with pytest.raises(VindimaError, match=r"imports_raisins, row 1: no country code for 'Atlantida'"):
-        tidy.tidy(tables, None, "none")
+        tidy.tidy(tables, None)
 
 
 def test_unknown_group_names_table_and_row(tables):
     tables["production"] = raw("production", [("VINHO AZUL", "VINHO AZUL", ["1", "1"])])
     with pytest.raises(VindimaError, match=r"production, row 1: expected one of the groups .* got 'VINHO AZUL'"):
-        tidy.tidy(tables, None, "none")
+        tidy.tidy(tables, None)
 
 
 def test_missing_table_is_named(tables):
     del tables["sales"]
     with pytest.raises(VindimaError, match="the raw zone lacks sales"):
-        tidy.tidy(tables, None, "none")
+        tidy.tidy(tables, None)
 
 
 def test_download_without_control_column_knows_its_groups_by_their_capitals(tables):
     plain = [dataclasses.replace(row, control=None) for row in tables["production"].rows]
     without = tables | {"production": dataclasses.replace(tables["production"], rows=plain)}
-    expected, found = (tidy.tidy(zone, None, "none")["production"] for zone in (tables, without))
+    expected, found = (tidy.tidy(zone, None)["production"] for zone in (tables, without))
     pd.testing.assert_frame_equal(found, expected)
 
 
@@ -258,7 +258,7 @@ def test_published_columns_of_trade_sum_to_what_the_real_downloads_sum_to(shared
     zone = {
         slug: read_download((folder / f"{table.download}.csv").read_bytes(), table) for slug, table in TABLES.items()
     }
-    trade = tidy.tidy(zone, None, "all")["trade"]
+    trade = tidy.tidy(zone, None)["trade"]
     for slug, table in TABLES.items():
         if table.is_trade:
             mine = trade[(trade["flow"] == table.section) & (trade["product"] == table.topic)]
@@ -385,7 +385,7 @@ def of_the_mirror() -> tuple[dict[str, RawTable], dict[str, RawTable]]:
 
 def test_pages_of_the_mirror_give_the_tidy_tables_that_its_downloads_give(of_the_mirror):
     assert sum(len(table.years) for table in of_the_mirror[1].values()) == 810
-    downloads, pages = (tidy.tidy(zone, None, "all") for zone in of_the_mirror)
+    downloads, pages = (tidy.tidy(zone, None) for zone in of_the_mirror)
     assert beyond_a_page(downloads, pages) == []
     statuses_of_2022 = [
         frames["processing"].query("year == 2022")["status"].value_counts().to_dict() for frames in (downloads, pages)
@@ -412,7 +412,7 @@ def test_saved_pages_give_the_tidy_tables_that_the_downloads_give(shared_data: P
         download = in_years(read_download(data, table), [page.year for page in same] or [2023])
         downloads[slug] = dataclasses.replace(download, notes=notes)
         pages[slug] = joined(table, same) if same else downloads[slug]
-    assert beyond_a_page(*(tidy.tidy(zone, None, "none") for zone in (downloads, pages))) == []
+    assert beyond_a_page(*(tidy.tidy(zone, None) for zone in (downloads, pages))) == []
 
 
 @pytest.fixture(scope="module")
@@ -421,7 +421,7 @@ def of_a_few_years(of_the_mirror) -> tuple[Frames, dict[str, RawTable]]:
     downloads, pages = (
         {slug: in_years(raw, [1970, 2022, 2023]) for slug, raw in zone.items()} for zone in of_the_mirror
     )
-    return tidy.tidy(downloads, None, "none"), pages
+    return tidy.tidy(downloads, None), pages
 
 
 @pytest.mark.parametrize(
@@ -442,10 +442,10 @@ def test_one_cell_that_differs_by_more_than_a_page_cannot_show_is_found(
     of_a_few_years, slug, year, label, text, found
 ):
     downloads, pages = of_a_few_years
-    assert beyond_a_page(downloads, tidy.tidy(pages, None, "none")) == []
+    assert beyond_a_page(downloads, tidy.tidy(pages, None)) == []
     row = next(row for row in pages[slug].rows if row.label == label)
     cell = pages[slug].years.index(year) * len(TABLES[slug].measures)
     assert row.cells[cell] != text
     changed = pages | {slug: with_cell(pages[slug], row.row, cell, text)}
-    differences = beyond_a_page(downloads, tidy.tidy(changed, None, "none"))
+    differences = beyond_a_page(downloads, tidy.tidy(changed, None))
     assert [line for line in differences if re.search(found, line)]

@@ -1,76 +1,113 @@
-"""The reviewed register of errors in the source, each with its evidence.
+"""The reviewed register of errors in the source: what is corrected, why, and what was looked at and left.
 
-A correction replaces a published figure; the published one is kept beside it (`*_published`) and the
-status of the figure in use becomes `corrected`.
+The register is data: `data/figures/findings.csv` says what was found and decided, in words, and
+`data/figures/corrections.csv` the cells that a finding corrects. A correction replaces a published figure of trade;
+the published one is kept beside it (`*_published`) and the status of the figure in use becomes `corrected`.
 """
 
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import pandas as pd
 
 from vindima.errors import VindimaError
+from vindima.etl import schemas
+from vindima.ingestion.catalogue import TABLES
 
 Scope = Literal["all", "confirmed", "none"]
 
-
-@dataclass(frozen=True)
-class Correction:
-    """One country's year in one trade table: (kg, US$) as published, (kg, US$) in use, why, and how sure."""
-
-    table: str
-    country: str
-    year: int
-    published: tuple[float, float]
-    used: tuple[float, float]
-    evidence: str
-    certainty: Literal["confirmed", "likely"]
+FINDINGS, CORRECTIONS = "findings.csv", "corrections.csv"
+CELL = ["table", "country", "year"]
+PUBLISHED = ["quantity_kg_published", "value_usd_published"]
+USED = ["quantity_kg", "value_usd"]
 
 
-_COMEX_STAT = "Comex Stat (MDIC), exports of CUCI 112.17 by country and year, extracted 2023-11-18"
-
-CORRECTIONS = (
-    Correction(
-        "exports_table_wine", "RUS", 2010, (0, 0), (8_373_757, 2_292_162),
-        f"the year's largest buyer is missing; {_COMEX_STAT}", "confirmed",
-    ),
-    Correction(
-        "exports_table_wine", "RUS", 2013, (5_893_291, 14_795_694), (14_795_694, 5_893_291),
-        f"kilograms and dollars exchanged; {_COMEX_STAT}", "confirmed",
-    ),
-    Correction(
-        "exports_table_wine", "ESP", 2013, (1_972_980, 3_748_940), (3_745_162, 1_976_758),
-        f"kilograms and dollars exchanged, and slightly revised; {_COMEX_STAT}", "confirmed",
-    ),
-)  # fmt: skip
+def read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
+    """The lines of a reviewed table as text; VindimaError for a missing file or other columns than `columns`."""
+    if not path.is_file():
+        raise VindimaError(f"there is no {path}: it comes with the project")
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if list(frame) != columns:
+        raise VindimaError(f"{path}: expected the columns {', '.join(columns)}, got {', '.join(map(str, frame))}")
+    return frame
 
 
-def apply(trade: pd.DataFrame, scope: Scope, register: tuple[Correction, ...] = CORRECTIONS) -> pd.DataFrame:
+def findings(figures_dir: Path) -> pd.DataFrame:
+    """What the review found: `finding, decision, en, pt`, one row for each.
+
+    `decision` is `confirmed` (another official source shows the right figures), `likely` (internal evidence only) or
+    `left` (as published). Raises VindimaError for a finding that stands twice or lacks a word.
+    """
+    frame = read_csv(figures_dir / FINDINGS, list(schemas.FINDINGS.schema.columns))
+    return schemas.validate(frame, schemas.FINDINGS)
+
+
+def register(figures_dir: Path) -> pd.DataFrame:
+    """The corrections: `table, country, year`, figures published and used (kg, nominal US$), `certainty, finding`.
+
+    Raises VindimaError for a figure that is no number above or equal to 0, a table that is not of trade, two entries
+    for one cell, and an entry without a finding that decides for it.
+    """
+    path = figures_dir / CORRECTIONS
+    frame = read_csv(path, ["finding", *CELL, *PUBLISHED, *USED])
+    entries = [f"{path}, {entry.table} {entry.year}, {entry.country}" for entry in frame.itertuples()]
+    for column in ("year", *PUBLISHED, *USED):
+        numbers = pd.to_numeric(frame[column], errors="coerce")
+        for where, text, number in zip(entries, frame[column], numbers, strict=True):
+            if not number >= 0:
+                raise VindimaError(f"{where}: expected a number in {column}, got {text!r}")
+        frame[column] = numbers.astype("int16" if column == "year" else float)
+    decisions = findings(figures_dir).set_index("finding")["decision"]
+    for where, table, finding in zip(entries, frame["table"], frame["finding"], strict=True):
+        if table not in TABLES or not TABLES[table].is_trade:
+            raise VindimaError(f"{where}: expected a table of imports or exports")
+        if decisions.get(finding) not in ("confirmed", "likely"):
+            raise VindimaError(
+                f"{where}: expected a finding of {FINDINGS} whose decision is confirmed or likely, got {finding!r} "
+                f"({decisions.get(finding, 'not there')})"
+            )
+    if (twice := frame.duplicated(CELL)).any():
+        raise VindimaError(f"{entries[int(twice.to_numpy().argmax())]}: two entries correct this one cell")
+    return frame.assign(certainty=frame["finding"].map(decisions))[[*CELL, *PUBLISHED, *USED, "certainty", "finding"]]
+
+
+def applying(register: pd.DataFrame, trade: pd.DataFrame, scope: Scope) -> pd.Series:
+    """True for each entry of `register` that `scope` lets apply and whose year `trade` reaches."""
+    if scope not in ("all", "confirmed", "none"):
+        raise VindimaError(f"tidy.corrections: expected all, confirmed or none, got {scope!r}")
+    wanted = {"all": ("confirmed", "likely"), "confirmed": ("confirmed",), "none": ()}[scope]
+    return register["certainty"].isin(wanted) & (register["year"] <= trade["year"].max())
+
+
+def apply(trade: pd.DataFrame, register: pd.DataFrame, scope: Scope) -> pd.DataFrame:
     """`trade` with the corrections of `scope` in `quantity_kg` and `value_usd` and their statuses.
 
     Entries of years after the newest in `trade` are left out. An entry that corrects a published 0 fits a blank as
-    well: a page shows both alike. Raises VindimaError where the published figure is no longer the one that an entry
-    corrects: the source has changed and the entry wants a new review.
+    well: a page shows both alike. Raises VindimaError for an entry that fits no row or several, and where the
+    published figure is no longer the one that it corrects: the source has changed and the entry wants a new review.
     """
-    if scope not in ("all", "confirmed", "none"):
-        raise VindimaError(f"tidy.corrections: expected all, confirmed or none, got {scope!r}")
     corrected = trade.copy()
     table = corrected["flow"] + "_" + corrected["product"]
-    for entry in register:
-        if scope == "none" or (scope == "confirmed" and entry.certainty != "confirmed"):
-            continue
-        if entry.year > trade["year"].max():
-            continue
-        here = (table == entry.table) & (corrected["country"] == entry.country) & (corrected["year"] == entry.year)
-        where = f"{entry.table} {entry.year}, {entry.country}"
+    for entry in register[applying(register, trade, scope)].to_dict("records"):
+        here = (table == entry["table"]) & (corrected["country"] == entry["country"])
+        here &= corrected["year"] == entry["year"]
+        where = f"{entry['table']} {entry['year']}, {entry['country']}"
         if here.sum() != 1:
             raise VindimaError(f"the correction of {where} fits {here.sum()} rows, expected one")
-        published = tuple(corrected.loc[here, ["quantity_kg_published", "value_usd_published"]].iloc[0])
-        if tuple(0.0 if pd.isna(figure) else figure for figure in published) != entry.published:
+        reviewed = [entry[column] for column in PUBLISHED]
+        published = corrected.loc[here, PUBLISHED].iloc[0].tolist()
+        if [0.0 if pd.isna(figure) else figure for figure in published] != reviewed:
             raise VindimaError(
-                f"the correction of {where} was reviewed for {entry.published} (kg, US$), but the source now "
-                f"publishes {published}: review the entry in vindima/etl/corrections.py"
+                f"the correction of {where} was reviewed for {_figures(reviewed)}, but the source now publishes "
+                f"{_figures(published)}: review the entry in data/figures/{CORRECTIONS}"
             )
-        corrected.loc[here, ["quantity_kg", "value_usd"]] = entry.used
+        corrected.loc[here, USED] = [entry[column] for column in USED]
         corrected.loc[here, ["quantity_status", "value_status"]] = "corrected"
     return corrected
+
+
+def _figures(pair: list[float]) -> str:
+    return " and ".join(
+        "no figure" if pd.isna(figure) else f"{figure:,.0f} {unit}"
+        for figure, unit in zip(pair, ("kg", "US$"), strict=True)
+    )

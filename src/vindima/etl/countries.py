@@ -12,7 +12,7 @@ from functools import cache
 import pycountry
 
 from vindima.errors import VindimaError
-from vindima.labels import slug
+from vindima.labels import NOT_COUNTRIES, slug
 
 ALIASES = {
     # East Germany's name carries values to the newest year, equal to Comex Stat's Alemanha: it is Germany.
@@ -28,6 +28,7 @@ ALIASES = {
     "Cayman, Ilhas": "CYM",
     "China Continental": "CHN",
     "Cocos (Keeling), Ilhas": "CCK",
+    "Congo, República Democrática": "COD",
     "Cook, Ilhas": "COK",
     "Coreia do Norte, República": "PRK",
     "Coreia do Sul, República": "KOR",
@@ -56,10 +57,12 @@ ALIASES = {
     "Marshall, Ilhas": "MHL",
     "Países Baixos (Holanda)": "NLD",
     "República Federativa da Rússia": "RUS",
+    "República Islâmica do Paquistão": "PAK",
     "Rússia": "RUS",
     "Rússia, Federação da": "RUS",
     "Taiwan (Formosa)": "TWN",
     "Tcheca, República": "CZE",
+    "Trinidad e Tobago": "TTO",
     "Trinidade Tobago": "TTO",
     "Turcas e Caicos, ilhas": "TCA",
     "Wallis e Futuna, Ilhas": "WLF",
@@ -72,32 +75,64 @@ ALIASES = {
 
 
 @cache
-def _codes() -> dict[str, str]:
-    """Slug of a Portuguese name → code: the library's names first, then the aliases."""
-    codes: dict[str, str] = {}
+def _known() -> dict[str, tuple[str, str]]:
+    """Slug of a known name → the name as written and its code: the library's names first, then the aliases.
+
+    A name that the library gives to several countries is none of them (iso-codes translates the official name of
+    Afghanistan as that of Pakistan). Raises VindimaError for an alias that leads to no known code.
+    """
+    claims: dict[str, dict[str, str]] = {}
     for language in ("pt_BR", "pt"):
         translate = gettext.translation("iso3166-1", pycountry.LOCALES_DIR, languages=[language]).gettext
         for country in pycountry.countries:
             for kind in ("name", "common_name", "official_name"):
                 if hasattr(country, kind):
-                    codes.setdefault(slug(translate(getattr(country, kind))), country.alpha_3)
-    return codes | {slug(name): code for name, code in ALIASES.items()}
+                    name = translate(getattr(country, kind))
+                    claims.setdefault(slug(name), {}).setdefault(country.alpha_3, name)
+    known = {key: (name, code) for key, of in claims.items() if len(of) == 1 for code, name in of.items()}
+    codes = {country.alpha_3 for country in pycountry.countries} | NOT_COUNTRIES.keys()
+    if wrong := [f"{name!r} leads to {code!r}" for name, code in ALIASES.items() if code not in codes]:
+        raise VindimaError(
+            f"ALIASES in vindima/etl/countries.py: {', '.join(wrong)}; expected an ISO 3166-1 alpha-3 code or one of "
+            f"{', '.join(NOT_COUNTRIES)}"
+        )
+    return known | {slug(name): (name, code) for name, code in ALIASES.items()}
 
 
 @cache
 def country_code(name: str) -> str:
     """'Países Baixos (Holanda)' → 'NLD'; 'Outros(1)' → 'OTHER'.
 
-    Raises VindimaError for a name that nobody mapped, with the three closest known ones.
+    Raises VindimaError for a name that nobody mapped, with the names of the three countries that come closest to it,
+    and for an alias that leads to no known code.
     """
-    codes = _codes()
-    if code := codes.get(slug(name)):
-        return code
-    close = [
-        f"{known.replace('_', ' ')} ({codes[known]})"
-        for known in difflib.get_close_matches(slug(name), codes, 3, cutoff=0)
-    ]
+    known = _known()
+    if found := known.get(slug(name)):
+        return found[1]
+    closest = ", ".join(_closest(slug(name), known))
     raise VindimaError(
-        f"no country code for {name.strip()!r}; the closest known names are {', '.join(close)}. "
+        f"no country code for {name.strip()!r}; the closest known names are {closest}. "
         "If it is one of them, add it to ALIASES in vindima/etl/countries.py"
     )
+
+
+def _closest(wanted: str, known: dict[str, tuple[str, str]]) -> list[str]:
+    """The names nearest to a slug, with their codes, of three countries: 'Portugal (PRT)'.
+
+    A name that holds all words of the slug, or the other way round, comes first ('Holanda' → 'Países Baixos
+    (Holanda)'); else letters count, as they stand and with the words sorted, so that an inversion comes close too.
+    """
+    words = sorted(wanted.split("_"))
+
+    def closeness(key: str) -> float:
+        others = sorted(key.split("_"))
+        if set(words) <= set(others) or set(others) <= set(words):
+            return 1.0
+        pairs = ((wanted, key), ("_".join(words), "_".join(others)))
+        return max(difflib.SequenceMatcher(None, *pair).ratio() for pair in pairs)
+
+    nearest: dict[str, str] = {}
+    for key in sorted(known, key=lambda key: (-closeness(key), key)):
+        name, code = known[key]
+        nearest.setdefault(code, f"{name} ({code})")
+    return list(nearest.values())[:3]

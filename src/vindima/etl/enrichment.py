@@ -105,6 +105,8 @@ def read(figures_dir: Path) -> dict[str, Series]:
         places = (SOURCES, f"{RATES} or {LEVELS}")
         here, there = places if odd[0] in described else places[::-1]
         raise VindimaError(f"{figures_dir}: the series {odd[0]} stands in {here} but not in {there}")
+    if missing := [name for name in (US_CPI, IPCA) if name not in figures]:
+        raise VindimaError(f"{figures_dir / LEVELS}: expected the series {US_CPI} and {IPCA}, got no {missing[0]}")
     for name, line in described.items():
         if line["service"] not in SERVICES or not {line["inverted"], line["ended"]} <= {"yes", "no"}:
             raise VindimaError(
@@ -162,7 +164,8 @@ def exchange_rates(series: Mapping[str, Series], last_year: int) -> pd.DataFrame
     `currency` is the money that a country has today, so that the ratio of two years is the change of its exchange
     rate: what was quoted in `source_currency` (French francs before 1999) is converted at the fixed rate of the euro.
     A year without an average has no row; nor has a country whose money is not among the figures (Chile, Argentina).
-    The dollar is 1. Raises VindimaError for a country with an unknown currency, and for a series that ends early.
+    The dollar is 1. Raises VindimaError for a country with an unknown currency, for a series that ends early, and for
+    a year from 1995 on in which the real has no average: prices in reais want every one.
     """
     spells = [(country, code, code, 0, last_year) for country, code in OTHER_COUNTRIES.items()]
     for country, (joined, before) in EURO_COUNTRIES.items():
@@ -173,6 +176,7 @@ def exchange_rates(series: Mapping[str, Series], last_year: int) -> pd.DataFrame
     for country, _, source, _, _ in spells:
         if source not in averages:
             averages[source] = _annual_rate(series, source, country, last_year)
+    _refuse_gap(series["BRL"], averages["BRL"], range(schemas.FIRST_YEAR_IN_REAIS, last_year + 1))
     frames = []
     for country, currency, source, first, last in spells:
         rows = averages[source]
@@ -186,12 +190,14 @@ def price_levels(series: Mapping[str, Series], last_year: int) -> pd.DataFrame:
     """Annual averages to `last_year`: `year, us_cpi, us_cpi_months, ipca, ipca_months`.
 
     US CPI-U, all items, not seasonally adjusted, 1982–84 = 100; IPCA chained from its monthly changes, December
-    1993 = 100; null, and 0 months, where a year has no average. Raises VindimaError for a series that ends early.
+    1993 = 100; null, and 0 months, before the IPCA begins. Raises VindimaError for a series that ends early, and for
+    a year from 1970 on in which US CPI has no average: real prices want every one.
     """
     us_cpi = annual("us_cpi", _numbers(series[US_CPI])).rename(columns={"months": "us_cpi_months"})
     ipca = annual("ipca", chained(_numbers(series[IPCA]))).rename(columns={"months": "ipca_months"})
     _refuse_early_end(series[US_CPI], us_cpi, last_year)
     _refuse_early_end(series[IPCA], ipca, last_year)
+    _refuse_gap(series[US_CPI], us_cpi, range(int(FIRST_MONTH[:4]), last_year + 1))
     both = us_cpi.merge(ipca, on="year", how="outer").fillna({"us_cpi_months": 0, "ipca_months": 0})
     both = both.astype({"us_cpi_months": "int16", "ipca_months": "int16"})
     return schemas.validate(both[both["year"] <= last_year], schemas.PRICE_LEVELS)
@@ -357,6 +363,15 @@ def _refuse_early_end(one: Series, averages: pd.DataFrame, last_year: int) -> No
         raise VindimaError(
             f"the series {one.name} ({one.title}) ends in {max(one.figures)}: expected an annual average for "
             f"{last_year}, the newest is of {newest}; fetch newer figures (`vindima enrich`) or set data.last_year"
+        )
+
+
+def _refuse_gap(one: Series, averages: pd.DataFrame, years: range) -> None:
+    if missing := sorted(set(years) - set(averages["year"])):
+        known = [month for month in one.figures if month.startswith(f"{missing[0]}-")]
+        raise VindimaError(
+            f"the series {one.name} ({one.title}) has no annual average for {missing[0]}: expected January, December "
+            f"and at least {FEWEST_MONTHS} months of every year from {years[0]} on, got {len(known)} months of it"
         )
 
 

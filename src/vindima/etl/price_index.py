@@ -20,7 +20,7 @@ of unlike goods mislead: *Export and Import Price Index Manual: Theory and Pract
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -33,14 +33,44 @@ from vindima.labels import FLOWS, NOT_COUNTRIES, TRADE_PRODUCTS, Language, numbe
 
 LEVELS = ["fisher", "tornqvist", "unit_value_relative", "mix"]
 
+SPAN = 10
+"""Years of a split that nobody chose: long enough to see a change, short enough for a chain that does not stray."""
+
+LEAST_MATCHED = 0.75
+"""With a smaller share of the value in countries that trade in both years of a link, much of what the prices did is
+unknown and counts as mix; a split across such a link comes with a note."""
+DRIFT = 0.1
+"""So far (in logs, about 10 per cent) the chain may be from the direct comparison of the first year with the last one
+before a split comes with a note; half of the value of both years is to be compared directly for that."""
+
 SENTENCE = {
     "en": "From {first} to {last} the unit value of {flow} of {product} (nominal US$ FOB a kilogram) changed by "
-    "{unit_value}%: {price}% by price within countries, bulk against bottled included, and {mix}% by the mix between "
-    "countries (in log points {log_unit_value}, of which {log_price} price and {log_mix} mix).",
+    "{unit_value}%: {price}% by price within countries, {within} included, and {mix}% by the mix between countries "
+    "(in log points {log_unit_value}, of which {log_price} price and {log_mix} mix).",
     "pt": "De {first} a {last}, o valor unitário da {flow} de {product} (US$ FOB nominais por kg) variou "
-    "{unit_value}%: {price}% por preço dentro dos países, inclusive granel contra engarrafado, e {mix}% pela "
+    "{unit_value}%: {price}% por preço dentro dos países, inclusive {within}, e {mix}% pela "
     "composição entre países (em pontos logarítmicos {log_unit_value}, dos quais {log_price} de preço e {log_mix} de "
     "composição).",
+}
+
+WITHIN = {
+    "table_wine": {"en": "bulk against bottled", "pt": "granel contra engarrafado"},
+    "grape_juice": {"en": "concentrated against ready to drink", "pt": "concentrado contra pronto para beber"},
+}
+KINDS: Mapping[Language, str] = {"en": "kinds and qualities", "pt": "tipos e qualidades"}
+"""What stays inside a country's price: the largest difference of a product, and that of every other product."""
+
+NOTE_MATCHED = {
+    "en": "From {before} to {after} only {share}% of the value traded is with countries that trade in both years; "
+    "what the others did counts as mix.",
+    "pt": "De {before} a {after}, só {share}% do valor é de países com comércio nos dois anos; o que os demais "
+    "fizeram conta como composição.",
+}
+NOTE_DRIFT = {
+    "en": "The chained index strays: comparing {first} with {last} directly, countries that trade in both changed "
+    "their prices by {direct}%, where the chain of yearly links says {price}%.",
+    "pt": "O índice encadeado se desvia: na comparação direta de {first} com {last}, os países com comércio nos dois "
+    "anos mudaram seus preços em {direct}%, enquanto o encadeamento ano a ano dá {price}%.",
 }
 
 Traded = Mapping[str, tuple[float, float]]
@@ -61,7 +91,7 @@ def link(before: Traded, after: Traded) -> Link:
     Fisher is √(Laspeyres × Paasche), Törnqvist exp(Σ ½(s₀ + s₁) ln(p₁/p₀)), s being shares of the matched value.
     Sums are `math.fsum`'s, so that the order of the countries changes no bit.
     """
-    matched = [(*before[c], *after[c]) for c in before.keys() & after.keys() - NOT_COUNTRIES.keys()]
+    matched = [(*before[country], *after[country]) for country in _in_both(before, after)]
     if not matched:
         return Link(1.0, 1.0)
     value0 = math.fsum(v0 for _, v0, _, _ in matched)
@@ -72,6 +102,20 @@ def link(before: Traded, after: Traded) -> Link:
         (v0 / value0 + v1 / value1) / 2 * math.log((v1 / q1) / (v0 / q0)) for q0, v0, q1, v1 in matched
     )
     return Link(math.sqrt(laspeyres * paasche), math.exp(change))
+
+
+def _in_both(before: Traded, after: Traded) -> set[str]:
+    """Countries that trade in both years."""
+    return (before.keys() & after.keys()) - NOT_COUNTRIES.keys()
+
+
+def matched(before: Traded, after: Traded) -> float:
+    """Share of the value that is with countries that trade in both years, from 0 to 1: the smaller of both years'."""
+    countries = _in_both(before, after)
+    return min(
+        math.fsum(year[country][1] for country in countries) / math.fsum(value for _, value in year.values())
+        for year in (before, after)
+    )
 
 
 def _unit_value(traded: Traded) -> float:
@@ -130,6 +174,19 @@ def span(table: pd.DataFrame, series: str, first: int, last: int) -> pd.DataFram
     return levels.loc[first:last] / levels.loc[first]
 
 
+def years_with_trade(table: pd.DataFrame, series: str) -> list[int]:
+    """The years that the index table has of a total, in order; none for a series that is not in it."""
+    return sorted(table.loc[table["flow"] + "." + table["product"] == series, "year"].tolist())
+
+
+def usual_span(years: Sequence[int]) -> tuple[int, int] | None:
+    """First and last of the years with trade in the last `SPAN` years, two at least; None where there are not two."""
+    if len(years) < 2:
+        return None
+    first = next(year for year in years if year > years[-1] - SPAN)
+    return min(first, years[-2]), years[-1]
+
+
 @dataclass(frozen=True)
 class Split:
     """A change of a total's unit value as factors (1.05 is a rise of 5 per cent): `unit_value = price × mix`."""
@@ -162,9 +219,35 @@ def sentence(change: Split, language: Language) -> str:
         last=change.last,
         flow=FLOWS[flow][language].lower(),
         product=TRADE_PRODUCTS[product][language],
+        within=WITHIN.get(product, KINDS)[language],
         **per_cent,
         **log_points,
     )
+
+
+def notes(prices: pd.DataFrame, change: Split, language: Language) -> list[str]:
+    """What makes a split less certain, a sentence each; most have none.
+
+    `prices` is the price table. Noted are the link in which the smallest share of the value could be compared
+    (`LEAST_MATCHED`), and a chain that strays from the direct comparison of the first year with the last (`DRIFT`).
+    """
+    countries = prices[prices["country"].notna() & (prices["flow"] + "." + prices["product"] == change.series)]
+    countries = countries[countries["year"].between(change.first, change.last)]
+    years: dict[int, dict[str, tuple[float, float]]] = {}
+    columns = ["year", "country", "quantity_kg", "value_usd"]
+    for year, country, quantity, value in countries[columns].sort_values("year").itertuples(index=False):
+        years.setdefault(year, {})[country] = (quantity, value)
+    found = []
+    share, before, after = min((matched(years[a], years[b]), a, b) for a, b in pairwise(years))
+    if share < LEAST_MATCHED:
+        shown = number(100 * share, 0, language)
+        found.append(NOTE_MATCHED[language].format(before=before, after=after, share=shown))
+    ends = years[change.first], years[change.last]
+    direct = link(*ends).fisher
+    if matched(*ends) >= 1 / 2 and abs(math.log(change.price / direct)) > DRIFT:
+        said = {"direct": _signed(100 * (direct - 1), language), "price": _signed(100 * (change.price - 1), language)}
+        found.append(NOTE_DRIFT[language].format(first=change.first, last=change.last, **said))
+    return found
 
 
 def _signed(value: float, language: Language) -> str:

@@ -18,6 +18,8 @@ from ibis import _
 from vindima.errors import VindimaError
 from vindima.etl import enrichment, schemas
 
+MEASURES = ("quantity_kg", "value_usd")
+
 
 def unit_values(trade: ibis.Table) -> ibis.Table:
     """Yearly unit values of every flow and product (a total, `country` null) and of each of their countries.
@@ -93,9 +95,21 @@ def prices(
 
 def as_published(trade: pd.DataFrame) -> pd.DataFrame:
     """`series, year, price_usd_kg` from the figures as published, before any correction."""
-    measures = ["quantity_kg", "value_usd"]
-    published = trade.drop(columns=measures).rename(columns={f"{name}_published": name for name in measures})
-    frame = _on_duckdb({"trade": published}, unit_values)[["series", "year", "price_usd_kg"]]
+    return _nominal(trade.assign(**{name: trade[f"{name}_published"] for name in MEASURES}))
+
+
+def as_confirmed(trade: pd.DataFrame, corrections: pd.DataFrame) -> pd.DataFrame:
+    """`series, year, price_usd_kg` without those of the applied `corrections` (the stored table) that are likely."""
+    likely = corrections[corrections["applied"] & (corrections["certainty"] == "likely")]
+    cells = pd.MultiIndex.from_frame(likely[["table", "country", "year"]])
+    table = trade["flow"] + "_" + trade["product"]
+    here = pd.MultiIndex.from_arrays([table, trade["country"], trade["year"]]).isin(cells)
+    figures = {name: trade[name].mask(here, trade[f"{name}_published"]) for name in MEASURES}
+    return _nominal(trade.assign(**figures))
+
+
+def _nominal(trade: pd.DataFrame) -> pd.DataFrame:
+    frame = _on_duckdb({"trade": trade}, unit_values)[["series", "year", "price_usd_kg"]]
     return frame.sort_values(["series", "year"], ignore_index=True)
 
 

@@ -122,6 +122,68 @@ TOTALS = _contract(
         "verdict": _words(("equal", "differs", "aggregate_only", "not_available")),
     },
 )
+_PUBLISHED_AND_USED = {
+    "quantity_kg_published": _amount(),
+    "value_usd_published": _amount(),
+    "quantity_kg": _amount(),
+    "value_usd": _amount(),
+}
+CORRECTIONS = _contract(
+    "corrections",
+    ("table", "country", "year"),
+    {
+        "table": _words(),
+        "country": _words(),
+        "year": _year(),
+        **_PUBLISHED_AND_USED,
+        "certainty": _words(("confirmed", "likely")),
+        "finding": _words(),
+        "applied": pa.Column(bool),
+    },
+)
+FINDINGS = _contract(
+    "findings",
+    ("finding",),
+    {
+        "finding": _words(),
+        "decision": _words(("confirmed", "likely", "left")),
+        "en": pa.Column(str, pa.Check.str_matches(r"\S")),
+        "pt": pa.Column(str, pa.Check.str_matches(r"\S")),
+    },
+)
+CHECKS = (
+    "total_differs", "outside_range", "jump", "value_without_quantity", "quantity_without_value", "kg_equals_usd",
+    "filler", "duplicate_row", "near_duplicate_row", "repeated_total",
+)  # fmt: skip
+FLAGS = _contract(
+    "flags",
+    ("check", "table", "item", "year", "measure"),
+    {
+        "check": _words(CHECKS),
+        "table": _words(),
+        "item": _words(),
+        "year": _year(),
+        "measure": _words(("quantity_l", "quantity_kg", "value_usd", "price_usd_kg")),
+        "figure": _amount(),
+        "low": _amount(),
+        "high": _amount(),
+        "finding": _words(nullable=True),
+    },
+)
+_AGREEMENT = ("equal", "differs", "only_vitibrasil", "only_comexstat")
+CROSSCHECK = _contract(
+    "crosscheck",
+    ("country", "year"),
+    {
+        "country": _words(),
+        "year": _year(),
+        **_PUBLISHED_AND_USED,
+        "quantity_kg_comexstat": _amount(),
+        "value_usd_comexstat": _amount(),
+        "verdict_published": _words(_AGREEMENT),
+        "verdict": _words(_AGREEMENT),
+    },
+)
 PRICES = _contract(
     "prices",
     ("series", "year"),

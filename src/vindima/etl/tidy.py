@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from vindima.errors import VindimaError
-from vindima.etl import corrections, schemas
+from vindima.etl import corrections, crosscheck, quality, schemas
 from vindima.etl.countries import country_code
 from vindima.ingestion import lake
 from vindima.ingestion.catalogue import TABLES, Table
@@ -30,6 +30,13 @@ CONTRACTS = {
     "trade": schemas.TRADE,
     "totals": schemas.TOTALS,
 }
+REVIEW = {
+    "corrections": schemas.CORRECTIONS,
+    "findings": schemas.FINDINGS,
+    "crosscheck": schemas.CROSSCHECK,
+    "flags": schemas.FLAGS,
+}
+"""What stands beside the five tables: how far they can be trusted."""
 
 FOOTNOTE_AGGREGATES = {
     "processing_viniferas": "Uvas viníferas",
@@ -230,12 +237,11 @@ def _trade(raw: RawTable, table: Table, last_year: int) -> list[tuple]:
     return found
 
 
-def tidy(tables: dict[str, RawTable], last_year: int | None, scope: corrections.Scope) -> dict[str, pd.DataFrame]:
-    """The five tidy tables by name: production, sales, processing, trade, totals.
+def tidy(tables: dict[str, RawTable], last_year: int | None) -> dict[str, pd.DataFrame]:
+    """The five tidy tables as published, by name: production, sales, processing, trade, totals.
 
-    `last_year` cuts every table; None stands for the newest year of trade. `scope` says which corrections of the
-    register apply. Raises VindimaError for a missing table, an unreadable cell, an unmapped country, a year that
-    the trade tables do not reach, or a broken contract.
+    `last_year` cuts every table; None stands for the newest year of trade. Raises VindimaError for a missing table,
+    an unreadable cell, an unmapped country, a year that the trade tables do not reach, or a broken contract.
     """
     if missing := sorted(set(TABLES) - set(tables)):
         raise VindimaError(f"the raw zone lacks {', '.join(missing)}: run the collect stage again")
@@ -263,14 +269,37 @@ def tidy(tables: dict[str, RawTable], last_year: int | None, scope: corrections.
             found[table.section] += rows
             found["totals"] += totals
     frames = {name: schemas.frame(rows, CONTRACTS[name]) for name, rows in found.items()}
-    frames["trade"] = corrections.apply(frames["trade"], scope)
     return {name: schemas.validate(frame, CONTRACTS[name]) for name, frame in frames.items()}
 
 
-def run(raw_dir: Path, tidy_dir: Path, last_year: int | None, scope: corrections.Scope) -> dict[str, pd.DataFrame]:
-    """Tidy the raw zone in `raw_dir` into `tidy_dir/<table>.parquet` and return the tables."""
+def run(
+    raw_dir: Path,
+    figures_dir: Path,
+    tidy_dir: Path,
+    reports_dir: Path,
+    last_year: int | None,
+    scope: corrections.Scope,
+) -> dict[str, pd.DataFrame]:
+    """Tidy the raw zone in `raw_dir` into `tidy_dir/<table>.parquet`; return the tables, and `counts`.
+
+    `scope` says which entries of the register of corrections in `figures_dir` apply to trade. Beside the five tables
+    stand the register and what the review found (`corrections`, `findings`), exports of wine beside Comex Stat
+    (`crosscheck`) and what the checks find odd (`flags`). How many cells each table has in each year is written to
+    `reports_dir/counts.csv`. Nothing is written where anything is refused.
+    """
     _, tables = lake.read(raw_dir)
-    frames = tidy(tables, last_year, scope)
-    for name, frame in frames.items():
-        schemas.write(frame, CONTRACTS[name], tidy_dir / f"{name}.parquet")
-    return frames
+    frames = tidy(tables, last_year)
+    published = frames["trade"]
+    newest = int(published["year"].max())
+    register, findings = corrections.register(figures_dir), corrections.findings(figures_dir)
+    frames["trade"] = corrections.apply(published, register, scope)
+    frames["corrections"] = register.assign(applied=corrections.applying(register, published, scope))
+    frames["findings"] = findings
+    frames["crosscheck"] = crosscheck.crosscheck(frames["trade"], crosscheck.comexstat(figures_dir))
+    flags = quality.flags(as_published := frames | {"trade": published}, tables)
+    frames["flags"] = quality.explained(flags, as_published, register, quality.reviewed(figures_dir, findings))
+    counts = quality.counts(tables, frames["trade"], newest)
+    for name, contract in (CONTRACTS | REVIEW).items():
+        schemas.write(frames[name], contract, tidy_dir / f"{name}.parquet")
+    quality.write_counts(counts, reports_dir / "counts.csv")
+    return frames | {"counts": counts}

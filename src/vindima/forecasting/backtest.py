@@ -106,13 +106,16 @@ def backtest(
     last_cutoff: int | None,
     horizons: Iterable[int],
     published: pd.DataFrame | None = None,
+    confirmed: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Forecasts of each model at every cutoff for each eligible series, and the prices that came.
 
-    `prices` is the price table; `last_cutoff` None means the newest year but one. `published` (`series, year,
-    price_usd_kg`) holds prices from the figures as published, where they differ from the corrected ones. One row
-    for each model, series, cutoff and horizon whose target year has a price: `series, cutoff, horizon, year,
-    model, actual, actual_published, forecast, q025, q10, q50, q90, q975` in US$/kg.
+    `prices` is the price table; `last_cutoff` None means the newest year but one. `published` and `confirmed`
+    (`series, year, price_usd_kg`) hold the prices from the figures as published, and without corrections that are
+    only likely; None where those are the prices. One row for each model, series, cutoff and horizon whose target
+    year has a price: `series, cutoff, horizon, year, model, actual, actual_published, forecast, q025, q10, q50,
+    q90, q975` in US$/kg. `actual` is null where it rests on a likely correction, and so never scored;
+    `actual_published` is `actual` where no price was published.
 
     Nothing after a cutoff enters a forecast made at it. Intervals of the pooled models are calibrated on their
     errors at earlier cutoffs, from 1995 on, whose target year the cutoff knew. Raises VindimaError for an unknown
@@ -141,12 +144,14 @@ def backtest(
         else:
             frames.append(rolling(name, prices, scored, steps).assign(model=name))
     made = prices_from_logs(pd.concat(frames, ignore_index=True))
-    keyed = prices.set_index(["series", "year"])["price_usd_kg"]
     targets = pd.MultiIndex.from_frame(made[["series", "year"]])
-    made["actual"] = keyed.reindex(targets).to_numpy()
-    made["actual_published"] = made["actual"]
-    if published is not None:
-        as_published = published.set_index(["series", "year"])["price_usd_kg"].reindex(targets)
-        made["actual_published"] = as_published.fillna(keyed.reindex(targets)).to_numpy()
+
+    def came(table: pd.DataFrame) -> pd.Series:
+        keyed = table.set_index(["series", "year"])["price_usd_kg"].reindex(targets)
+        return keyed.reset_index(drop=True)
+
+    used = came(prices)
+    made["actual_published"] = used if published is None else came(published).fillna(used)
+    made["actual"] = used if confirmed is None else used.where(np.isclose(used, came(confirmed), rtol=1e-12))
     columns = ["series", "cutoff", "horizon", "year", "model", "actual", "actual_published", "forecast", *QUANTILES]
     return made.sort_values(["model", "series", "cutoff", "horizon"], ignore_index=True)[columns]

@@ -1,0 +1,258 @@
+"""The checks: what each finds odd, what it lets pass, what the real figures give; and the counts."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from vindima import paths
+from vindima.errors import VindimaError
+from vindima.etl import corrections, quality, schemas, tidy
+from vindima.ingestion import lake, site
+from vindima.ingestion.parse import RawTable
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RawTable]:
+    """The bundled vintage as a collection from the mirror gives it, the footnotes of 2022 among it."""
+    folder = tmp_path_factory.mktemp("collected") / "raw"
+    site.collect(raw_dir=folder)
+    return lake.read(folder)[1]
+
+
+@pytest.fixture(scope="module")
+def published(raw: dict[str, RawTable]) -> dict[str, pd.DataFrame]:
+    return tidy.tidy(raw, None)
+
+
+@pytest.fixture(scope="module")
+def flags(raw: dict[str, RawTable], published: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    found = quality.flags(published, raw)
+    register = corrections.register(paths.FIGURES)
+    left = quality.reviewed(paths.FIGURES, corrections.findings(paths.FIGURES))
+    return schemas.validate(quality.explained(found, published, register, left), schemas.FLAGS)
+
+
+def wine(years: range, **more: object) -> pd.DataFrame:
+    """Imports of wine from Chile: 10 tonnes a year at 2 US$/kg, give or take."""
+    noise = np.random.default_rng(7).uniform(0.9, 1.1, len(years))
+    frame = pd.DataFrame({"flow": "imports", "product": "table_wine", "country": "CHL", "year": list(years)})
+    kg = np.round(10_000 * noise[::-1])
+    return frame.assign(quantity_kg_published=kg, value_usd_published=np.round(2 * kg * noise)).assign(**more)
+
+
+def found(trade: pd.DataFrame, check: str) -> set[tuple]:
+    """(country, year, measure) that one check of trade flags."""
+    rows = quality._trade(trade)
+    series = pd.concat(quality._trade_series(rows), ignore_index=True)
+    checks = {
+        "outside_range": lambda: quality._outside_range(rows),
+        "jump": lambda: quality._jumps(series),
+        "filler": lambda: quality._repeated_pairs(rows),
+        "kg_equals_usd": lambda: quality._equal_sides(rows),
+        "lone": lambda: quality._lone_sides(rows),
+    }
+    return {(item, year, measure) for _, _, item, year, measure, *_ in checks[check]()}
+
+
+def changed(trade: pd.DataFrame, year: int, kg: float, usd: float) -> pd.DataFrame:
+    columns = ["quantity_kg_published", "value_usd_published"]
+    there = trade.copy()
+    there.loc[there["year"] == year, columns] = [kg, usd]
+    return there
+
+
+def test_calm_series_has_nothing_odd():
+    trade = wine(range(2000, 2020))
+    assert not any(found(trade, check) for check in ("outside_range", "jump", "filler", "kg_equals_usd", "lone"))
+
+
+def test_unit_value_far_from_the_years_around_is_outside_the_range():
+    trade = changed(wine(range(2000, 2020)), 2010, 10_000, 90_000)
+    assert found(trade, "outside_range") == {("CHL", 2010, "price_usd_kg")}
+    assert ("CHL", 2010, "price_usd_kg") in found(trade, "jump")
+
+
+def test_unit_value_within_a_factor_of_two_is_never_outside():
+    assert not found(changed(wine(range(2000, 2020)), 2010, 10_000, 36_000), "outside_range")
+
+
+def test_country_with_few_years_is_compared_with_all_countries():
+    alone = wine(range(2010, 2011), country="ARG", value_usd_published=900_000.0)
+    assert found(pd.concat([wine(range(2000, 2020)), alone]), "outside_range") == {("ARG", 2010, "price_usd_kg")}
+
+
+def test_range_that_was_expected_is_told_in_the_unit_of_the_figure():
+    rows = quality._trade(changed(wine(range(2000, 2020)), 2010, 10_000, 90_000))
+    [(*_, figure, low, high)] = quality._outside_range(rows)
+    assert figure == pytest.approx(9)
+    assert 0.9 < low < 1.1
+    assert 3.6 < high < 4.4
+
+
+def test_quantity_that_leaps_from_both_years_beside_it_jumps_and_a_new_level_does_not():
+    trade = wine(range(2000, 2020))
+    assert found(changed(trade, 2010, 900_000, 1_800_000), "jump") == {("CHL", 2010, "quantity_kg")}
+    level = trade.assign(quantity_kg_published=trade["quantity_kg_published"].where(trade["year"] < 2010, 900_000))
+    level["value_usd_published"] = 2 * level["quantity_kg_published"]
+    assert not found(level, "jump")
+
+
+def test_year_beside_a_year_without_a_figure_is_compared_across_the_gap():
+    trade = changed(wine(range(2000, 2020)), 2010, 900_000, 1_800_000)
+    assert found(trade[trade["year"] != 2011], "jump") == {("CHL", 2010, "quantity_kg")}
+    assert not found(trade[~trade["year"].isin([2011, 2012])], "jump")
+
+
+def test_side_without_the_other_is_flagged_and_an_empty_year_is_not():
+    trade = changed(changed(changed(wine(range(2000, 2020)), 2005, 0, 43), 2006, 770, 0), 2007, 0, 0)
+    assert found(trade, "lone") == {("CHL", 2005, "value_usd"), ("CHL", 2006, "quantity_kg")}
+
+
+def test_kilograms_equal_to_dollars_are_flagged_from_a_tonne_on():
+    trade = changed(changed(wine(range(2000, 2020)), 2005, 5_000, 5_000), 2006, 900, 900)
+    assert found(trade, "kg_equals_usd") == {("CHL", 2005, "quantity_kg")}
+
+
+def test_pair_that_two_years_or_two_countries_share_is_flagged():
+    trade = changed(changed(wine(range(2000, 2020)), 2005, 18_550, 36_173), 2009, 18_550, 36_173)
+    other = changed(wine(range(2000, 2020), country="ARG", quantity_kg_published=5.0), 2009, 18_550, 36_173)
+    assert {key[:2] for key in found(pd.concat([trade, other.query("year == 2009")]), "filler")} == {
+        ("CHL", 2005), ("CHL", 2009), ("ARG", 2009)
+    }  # fmt: skip
+
+
+def test_small_pair_is_a_filler_only_in_three_countries_of_a_year():
+    rows = [changed(wine(range(2016, 2017), country=code), 2016, 0, 43) for code in ("LUX", "NLD", "IRL")]
+    assert len(found(pd.concat(rows), "filler")) == 3
+    assert not found(pd.concat(rows[:2]), "filler")
+
+
+@pytest.mark.parametrize(
+    ("check", "table", "item", "year"),
+    [
+        ("outside_range", "exports_table_wine", "RUS", 2013),
+        ("jump", "exports_table_wine", "RUS", 2013),
+        ("outside_range", "imports_table_wine", "AUS", 2019),
+        ("outside_range", "imports_table_wine", "AUT", 2019),
+        ("outside_range", "exports_fresh_grapes", "CHL", 2016),
+        ("outside_range", "imports_sparkling_wine", "OTHER", 1973),
+        ("jump", "imports_sparkling_wine", "USA", 2017),
+        ("jump", "imports_sparkling_wine", "FRA", 2018),
+        ("outside_range", "imports_sparkling_wine", "FRA", 2001),
+        ("jump", "imports_table_wine", "BRA", 2017),
+        ("jump", "imports_sparkling_wine", "BRA", 2018),
+        ("jump", "production", "table_wine/red", 2017),
+        ("jump", "processing_viniferas", "red/aspirant_bouschet", 2021),
+        ("filler", "imports_table_wine", "LUX", 2016),
+        ("filler", "exports_grape_juice", "MYS", 2005),
+        ("filler", "exports_grape_juice", "NOR", 1990),
+        ("kg_equals_usd", "exports_table_wine", "NOR", 2007),
+        ("kg_equals_usd", "imports_fresh_grapes", "PRY", 1992),
+        ("value_without_quantity", "exports_table_wine", "CMR", 2020),
+        ("quantity_without_value", "imports_table_wine", "AUT", 2001),
+        ("repeated_total", "processing_american_hybrid", "all", 2022),
+        ("near_duplicate_row", "processing_viniferas", "white_and_rose/viognier", 2023),
+        ("total_differs", "sales", "other", 2012),
+    ],
+)
+def test_known_error_of_the_source_is_flagged_and_explained(
+    flags: pd.DataFrame, check: str, table: str, item: str, year: int
+):
+    rows = flags.query("check == @check and table == @table and item == @item and year == @year")
+    assert len(rows) >= 1
+    assert rows["finding"].notna().all()
+
+
+def test_every_total_that_does_not_add_up_is_explained(flags: pd.DataFrame, published: dict[str, pd.DataFrame]):
+    totals = flags[flags["check"] == "total_differs"]
+    assert len(totals) == (published["totals"]["verdict"] == "differs").sum() == 23
+    assert totals["finding"].notna().all()
+
+
+def test_checks_flag_a_small_part_of_the_prices(flags: pd.DataFrame, published: dict[str, pd.DataFrame]):
+    trade = published["trade"]
+    priced = ((trade["quantity_kg"] > 0) & (trade["value_usd"] > 0)).sum()
+    assert (flags["check"] == "outside_range").sum() / priced < 0.04
+    assert set(flags["check"]) == set(schemas.CHECKS) - {"duplicate_row"}
+
+
+def test_flags_are_those_of_the_published_figures_whatever_is_corrected(
+    raw: dict[str, RawTable], published: dict[str, pd.DataFrame]
+):
+    in_use = corrections.apply(published["trade"], corrections.register(paths.FIGURES), "all")
+    pd.testing.assert_frame_equal(quality.flags(published | {"trade": in_use}, raw), quality.flags(published, raw))
+
+
+def test_label_that_stands_twice_under_a_group_is_a_duplicate(
+    raw: dict[str, RawTable], published: dict[str, pd.DataFrame]
+):
+    sales = raw["sales"]
+    twice = RawTable(**{**vars(sales), "rows": [*sales.rows[:2], sales.rows[1], *sales.rows[2:]]})
+    rows = quality.flags(published, raw | {"sales": twice}).query("check == 'duplicate_row'")
+    assert rows[["table", "item", "year"]].to_numpy().tolist() == [["sales", "table_wine/red", 2023]]
+
+
+def test_correction_explains_a_flag_before_a_reviewed_entry(published: dict[str, pd.DataFrame]):
+    flagged = pd.DataFrame({"table": "exports_table_wine", "item": ["RUS", "CHN", "CHN"], "year": [2013, 2013, 2014]})
+    register = pd.DataFrame(
+        {"table": ["exports_table_wine"], "country": ["RUS"], "year": [2013], "finding": ["swap"]}
+    )
+    left = pd.DataFrame(
+        {"finding": ["odd"], "table": ["exports_table_wine"], "item": [""], "first_year": [2013], "last_year": [2013]}
+    )
+    assert quality.explained(flagged, published, register, left)["finding"].tolist() == ["swap", "odd", None]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("viogner,processing,x,2023,2023", "line 2: expected one of the tables .* got 'processing'"),
+        ("exchanged_2013,sales,other,2012,2013", "line 2: expected a finding .* that is left, got 'exchanged_2013'"),
+        ("viogner,sales,other,2014,2013", "line 2: expected two years, got '2014' and '2013'"),
+        ("viogner,sales,other,now,2013", "line 2: expected two years, got 'now' and '2013'"),
+    ],
+)
+def test_bad_reviewed_entry_is_refused_by_name(tmp_path: Path, line: str, message: str):
+    (tmp_path / "reviewed.csv").write_text(f"finding,table,item,first_year,last_year\n{line}\n", encoding="utf-8")
+    with pytest.raises(VindimaError, match=message):
+        quality.reviewed(tmp_path, corrections.findings(paths.FIGURES))
+
+
+def test_reviewed_entry_whose_row_is_gone_is_refused_by_name(published: dict[str, pd.DataFrame]):
+    gone = pd.DataFrame(
+        {
+            "finding": ["odd"],
+            "table": ["sales"],
+            "item": ["other/absinthe"],
+            "first_year": [2013],
+            "last_year": [2013],
+        }
+    )
+    flagged = pd.DataFrame({"table": ["sales"], "item": ["other"], "year": [2013]})
+    with pytest.raises(VindimaError, match="odd explains sales, other/absinthe, but that table has no such row"):
+        quality.explained(flagged, published, corrections.register(paths.FIGURES), gone)
+
+
+def test_counts_are_of_published_cells_and_of_cells_in_use_that_are_another_figure(
+    raw: dict[str, RawTable], published: dict[str, pd.DataFrame]
+):
+    trade = corrections.apply(published["trade"], corrections.register(paths.FIGURES), "all")
+    counts = quality.counts(raw, trade, 2023)
+    assert len(counts) == 15 * 54
+    assert (counts[list(quality.KINDS)].sum(axis=1) == counts["cells"]).all()
+    wine = counts.set_index(["table", "year"]).loc[("exports_table_wine", 2013)]
+    assert wine["rows"] * 2 == wine["cells"]
+    assert wine["corrected"] == 8  # Russia, Spain, Paraguay, China: kilograms and dollars
+    withheld = counts.query("year == 2022").set_index("table")["withheld"]
+    assert withheld["processing_viniferas"] == 139
+    assert quality.counts(raw, trade, 1999)["year"].max() == 1999
+
+
+def test_counts_in_git_are_those_of_the_bundled_figures(
+    raw: dict[str, RawTable], published: dict[str, pd.DataFrame], tmp_path: Path
+):
+    trade = corrections.apply(published["trade"], corrections.register(paths.FIGURES), "all")
+    quality.write_counts(quality.counts(raw, trade, 2023), tmp_path / "counts.csv")
+    assert (tmp_path / "counts.csv").read_bytes() == (paths.REPORTS / "counts.csv").read_bytes()
