@@ -15,7 +15,9 @@ from werkzeug.exceptions import HTTPException
 
 from vindima import paths
 from vindima.errors import VindimaError
+from vindima.etl import price_index
 from vindima.forecasting.intervals import SIDES
+from vindima.labels import Language
 from vindima.serving import auth, store
 
 BODY_BYTES = 1_000_000
@@ -26,6 +28,7 @@ UNIT_VALUE_WARNING = (
     "it is no quoted price and moves with what is traded too."
 )
 LEVELS = tuple(SIDES)
+LANGUAGES: tuple[Language, ...] = ("en", "pt")
 NOT_FORECAST = {"OTHER", "UNDECLARED", "SHIP_SUPPLIES", "BRA"}
 
 _QUESTION = ("horizon", "level", "currency", "terms")
@@ -50,7 +53,7 @@ class Refusal(Exception):
 class Answers:
     """All answers to a served set, made once: `listing`, `history`, F by series, horizon and levels.
 
-    The values are JSON as bytes.
+    The values are JSON as bytes. `years` is, for each total, the years that its price index has.
     """
 
     def __init__(self, served: store.ServedSet) -> None:
@@ -61,9 +64,24 @@ class Answers:
         }
         described = {series: _description(rows) for series, rows in self._prices.items()}
         self.listing = self._items(list(described.values()))
-        self.history = {
-            series: self._items([{**described[series], "history": [_yearly(row) for row in rows]}])
+        self._served = served
+        self.years = {
+            series: price_index.years_with_trade(served.index, series)
+            for series, words in described.items()
+            if words["country"] is None
+        }
+        self._histories = {
+            series: {
+                **described[series],
+                "base_year": served.base_year,
+                "history": [_yearly(row) for row in rows],
+                "index": self._index(series),
+            }
             for series, rows in self._prices.items()
+        }
+        self.history = {
+            series: self.with_split(series, price_index.usual_span(self.years.get(series, [])))
+            for series in self._histories
         }
         forecasts = groupby(_rows(served.forecasts, "horizon"), lambda row: row["series"])
         self.forecasts = {
@@ -75,6 +93,32 @@ class Answers:
 
     def _items(self, items: list[dict]) -> bytes:
         return _json({"items": items, "provenance": self.provenance})
+
+    def _index(self, series: str) -> list[dict] | None:
+        """The price index of a total; None for a country."""
+        if series not in self.years:
+            return None
+        table = self._served.index
+        levels = table.loc[table["flow"] + "." + table["product"] == series, ["year", *price_index.LEVELS]]
+        return levels.sort_values("year").astype(object).to_dict("records")
+
+    def with_split(self, series: str, span: tuple[int, int] | None) -> bytes:
+        """One series with its history and, for a `span` of years of a total, the split into price and mix."""
+        split = None
+        if span:
+            change = price_index.split(self._served.index, series, *span)
+            split = {
+                "from": change.first,
+                "to": change.last,
+                "unit_value": change.unit_value,
+                "price": change.price,
+                "mix": change.mix,
+                "sentence": {language: price_index.sentence(change, language) for language in LANGUAGES},
+                "notes": {
+                    language: price_index.notes(self._served.prices, change, language) for language in LANGUAGES
+                },
+            }
+        return self._items([{**self._histories[series], "price_and_mix": split}])
 
     def _forecast(self, series: str, path: list[dict], levels: tuple[int, ...]) -> dict:
         return {
@@ -342,11 +386,42 @@ def series_list() -> Response:
 
 @v1.get("/series/<series>")
 def series_history(series: str) -> Response:
-    """One series with its history."""
-    _only_query()
+    """One series with its history; a total also with its price index, and its change split into price and mix."""
+    asked = _once("from", "to")
     if (body := _answers().history.get(series)) is None:
         raise _not_found("series", "a series of GET /v1/series", series)
-    return _answer(body)
+    return _answer(_answers().with_split(series, _span(asked, series)) if asked else body)
+
+
+def _once(*known: str) -> dict[str, str]:
+    """The query as one value for each name; refuses names other than `known` and repeated ones."""
+    _only_query(*known)
+    if wrong := [_wrong(name, "one value", values) for name, values in request.args.lists() if len(values) > 1]:
+        raise _unprocessable(wrong)
+    return request.args.to_dict()
+
+
+def _span(asked: Mapping[str, str], series: str) -> tuple[int, int]:
+    """First and last year of the split that is asked for; what is silent is as in the split that nobody asked for."""
+    years = _answers().years.get(series, [])
+    if len(years) < 2:
+        expected = "no years: only a total with trade in two years or more is split into price and mix"
+        raise _unprocessable([_wrong(name, expected, text) for name, text in asked.items()])
+    ends = {name: _integer(text) for name, text in asked.items()}
+    known = {"from": years[:-1], "to": years[1:]}
+    if wrong := [
+        _wrong(name, f"a year with trade from {known[name][0]} to {known[name][-1]}", year)
+        for name, year in ends.items()
+        if year not in known[name]
+    ]:
+        raise _unprocessable(wrong)
+    last = int(ends.get("to", years[-1]))
+    usual = price_index.usual_span([year for year in years if year <= last])
+    assert usual is not None  # the first year of all is no last one
+    first = int(ends.get("from", usual[0]))
+    if first >= last:
+        raise _unprocessable([_wrong("from", f"a year before {last}", first)])
+    return first, last
 
 
 @v1.get("/series/<series>/forecast")

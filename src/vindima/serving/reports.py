@@ -2,10 +2,14 @@
 
 import base64
 import html
+from collections.abc import Mapping
+from functools import partial
 
 import ipywidgets as widgets
 import pandas as pd
 
+from vindima.etl import price_index
+from vindima.etl.schemas import FIRST_YEAR_IN_REAIS
 from vindima.forecasting.intervals import SIDES
 from vindima.labels import FLOWS, TRADE_PRODUCTS, Language, country_name, number, series_name
 from vindima.serving import charts
@@ -16,10 +20,25 @@ WORDS = {
     "flow": {"pt": "Fluxo", "en": "Flow"},
     "product": {"pt": "Produto", "en": "Product"},
     "country": {"pt": "País", "en": "Country"},
+    "money": {"pt": "Moeda", "en": "Money"},
     "total": {"pt": "Todos os países", "en": "All countries"},
     "history": {
-        "pt": "Em {year}, um quilograma custou US$ {price}.",
-        "en": "In {year} a kilogram cost US$ {price}.",
+        "pt": "Em {year}, um quilograma custou {price}.",
+        "en": "In {year} a kilogram cost {price}.",
+    },
+    "then_and_now": {
+        "pt": "Em {year}, um quilograma custou {price}; em {first_year}, {first_price}, tudo {money}.",
+        "en": "In {year} a kilogram cost {price}; in {first_year}, {first_price}, all {money}.",
+    },
+    "forecast_elsewhere": {
+        "pt": "A previsão é feita em dólares correntes.",
+        "en": "The forecast is made in current US dollars.",
+    },
+    "reais_begin": {
+        "pt": "O real existe desde julho de 1994; antes, a moeda mudou cinco vezes em oito anos, e por isso não há "
+        "preço em reais antes de {first}.",
+        "en": "The real exists since July 1994; before, the currency changed five times in eight years, so there is "
+        "no price in reais before {first}.",
     },
     "forecast": {
         "pt": "Para {year}, a previsão é de US$ {price}; em 80 de cada 100 casos assim o preço deve ficar entre "
@@ -47,22 +66,47 @@ WORDS = {
     "download": {"pt": "Baixar a tabela (CSV)", "en": "Download the table (CSV)"},
     "picture": {"pt": "Baixar o gráfico (PNG)", "en": "Download the chart (PNG)"},
     "unit_value": {
-        "pt": "O preço é o valor unitário do comércio exterior, em dólares FOB correntes por quilograma; não é "
-        "preço de prateleira.",
-        "en": "The price is the unit value of foreign trade, in current US dollars FOB a kilogram; it is not a shelf "
-        "price.",
+        "pt": "O preço é o valor unitário do comércio exterior, FOB por quilograma, {money}; não é preço de "
+        "prateleira.",
+        "en": "The price is the unit value of foreign trade, FOB a kilogram, {money}; it is not a shelf price.",
     },
+    "price_or_mix": {"pt": "Preço ou composição?", "en": "Price or mix?"},
+    "same_with_itself": {
+        "pt": "O valor unitário também sobe quando o comércio se desloca para países mais caros. O índice de preços "
+        "compara cada país consigo mesmo.",
+        "en": "The unit value also rises when trade shifts to dearer countries. The price index compares each "
+        "country with itself.",
+    },
+    "careful": {"pt": "Leia com cuidado:", "en": "Read with care:"},
+    "download_index": {"pt": "Baixar o índice (CSV)", "en": "Download the index (CSV)"},
+}
+
+MONEY: Mapping[str, Mapping[Language, str]] = {
+    charts.NOMINAL: {"pt": "US$ correntes", "en": "US$, nominal"},
+    "price_usd_kg_real": {"pt": "US$ de {base_year}", "en": "US$ of {base_year}"},
+    "price_brl_kg": {"pt": "R$ correntes", "en": "R$, nominal"},
+    "price_brl_kg_real": {"pt": "R$ de {base_year}", "en": "R$ of {base_year}"},
+}
+"""Column of the price table → how the choice of it is called."""
+IN_MONEY: Mapping[str, Mapping[Language, str]] = {
+    charts.NOMINAL: {"pt": "em dólares correntes", "en": "in current US dollars"},
+    "price_usd_kg_real": {"pt": "em dólares de {base_year}", "en": "in US dollars of {base_year}"},
+    "price_brl_kg": {"pt": "em reais correntes", "en": "in current reais"},
+    "price_brl_kg_real": {"pt": "em reais de {base_year}", "en": "in reais of {base_year}"},
 }
 
 STYLE = """
 <style>
 .vindima { font: 16px/1.5 Georgia, 'Times New Roman', serif; color: #2b2523; max-width: 60rem; }
 .vindima h1 { font-size: 1.7rem; margin: .2em 0; color: #7b1e3a; }
+.vindima h2 { font-size: 1.25rem; margin: 1.6em 0 .2em; color: #2b2523; }
 .vindima .widget-html-content { font-size: inherit; line-height: inherit; }
 .vindima p { font-size: 16px; line-height: 1.5; margin: .6em 0; }
 .vindima svg { width: 100%; height: auto; }
 .vindima table { border-collapse: collapse; font: 14px/1.6 system-ui, sans-serif; }
 .vindima td, .vindima th { padding: .15rem .9rem .15rem 0; text-align: right; border-bottom: 1px solid #e4e0dc; }
+.vindima .word { text-align: left; vertical-align: top; }
+.vindima .wide { overflow-x: auto; }
 .vindima p.source { font: 13px/1.5 system-ui, sans-serif; color: #5f5a57; }
 .vindima a { color: #7b1e3a; margin-right: 1.2rem; font: 14px system-ui, sans-serif; }
 </style>
@@ -74,29 +118,55 @@ def _link(data: bytes, kind: str, name: str, text: str) -> str:
     return f'<a download="{html.escape(name)}" href="data:{kind};base64,{coded}">{html.escape(text)}</a>'
 
 
-def sentence(history: pd.DataFrame, forecast: pd.DataFrame, served: ServedSet, language: Language) -> str:
-    """What the chart says, in a few sentences: the last price, the forecast, and the measured coverage."""
+def sentence(
+    history: pd.DataFrame, forecast: pd.DataFrame, served: ServedSet, language: Language, price: str = charts.NOMINAL
+) -> str:
+    """What the chart says, in a few sentences: the last price, the forecast, and the measured coverage.
+
+    The forecast is one of nominal US$; in another money (`price`, a column of the price table) real prices are set
+    beside the first one.
+    """
 
     def dollars(value: float) -> str:
         return number(value, 2, language)
 
-    last = history.iloc[-1]
-    said = [WORDS["history"][language].format(year=last["year"], price=dollars(last["price_usd_kg"]))]
-    if len(forecast):
-        first = forecast.iloc[0]
+    def amount(value: float) -> str:
+        return f"{'R$' if 'brl' in price else 'US$'} {dollars(value)}"
+
+    known = history[history[price].notna()]
+    if known.empty:
+        return WORDS["reais_begin"][language].format(first=FIRST_YEAR_IN_REAIS)
+    first, last = known.iloc[0], known.iloc[-1]
+    words = "then_and_now" if price.endswith("_real") and len(known) > 1 else "history"
+    said = [
+        WORDS[words][language].format(
+            year=last["year"],
+            price=amount(last[price]),
+            first_year=first["year"],
+            first_price=amount(first[price]),
+            money=IN_MONEY[price][language].format(base_year=served.base_year),
+        )
+    ]
+    if price != charts.NOMINAL:
+        if len(forecast):
+            said.append(WORDS["forecast_elsewhere"][language])
+        if len(known) < len(history):
+            said.append(WORDS["reais_begin"][language].format(first=FIRST_YEAR_IN_REAIS))
+    elif len(forecast):
+        ahead = forecast.iloc[0]
         said.append(
             WORDS["forecast"][language].format(
-                year=first["year"],
-                price=dollars(first["forecast"]),
-                low=dollars(first["q10"]),
-                high=dollars(first["q90"]),
+                year=ahead["year"],
+                price=dollars(ahead["forecast"]),
+                low=dollars(ahead["q10"]),
+                high=dollars(ahead["q90"]),
             )
         )
         coverage = number(100 * served.metrics["all"]["coverage_80"], 0, language)
         said.append(WORDS["measured"][language].format(coverage=coverage))
     else:
         said.append(WORDS["none"][language].format(cutoff=served.provenance["cutoff"]))
-    if history["corrected"].any():
+    if known["corrected"].any():
         said.append(WORDS["corrected"][language])
     return " ".join(said)
 
@@ -116,28 +186,63 @@ def _table(forecast: pd.DataFrame, language: Language) -> str:
     return "<table>" + "".join(lines) + "</table>"
 
 
-def outlook_page(served: ServedSet, series: str, language: Language) -> str:
-    """HTML of one series: the sentence, the chart, the table, two downloads and the source line."""
+def outlook_page(served: ServedSet, series: str, language: Language, price: str = charts.NOMINAL) -> str:
+    """HTML of one series: the sentence, the chart, the table, two downloads, the source line; of a total its index.
+
+    `price` is the column of the price table that the chart shows; the forecast is there for nominal US$ alone.
+    """
     history = served.prices[served.prices["series"] == series].sort_values("year")
     forecast = served.forecasts[served.forecasts["series"] == series].sort_values("horizon")
-    source = charts.source_line(served.provenance, language)
-    alone = charts.fan(history, forecast, language, series_name(series, language), source)
-    columns = ["series", "year", "price_usd_kg"]
-    both = pd.concat([history[columns], forecast.drop(columns="horizon")])
-    links = _link(both.to_csv(index=False).encode(), "text/csv", f"{series}.csv", WORDS["download"][language])
-    links += _link(charts.png(alone), "image/png", f"{series}.png", WORDS["picture"][language])
+    shown = forecast if price == charts.NOMINAL else forecast.iloc[:0]
+    title, source = series_name(series, language), charts.source_line(served.provenance, language, price)
+    parts = [f"<p>{html.escape(sentence(history, forecast, served, language, price))}</p>"]
+    if history[price].notna().any():
+        chart = partial(charts.fan, history, shown, language, price=price, base_year=served.base_year)
+        columns = ["series", "year", *MONEY, "corrected"]
+        both = pd.concat([history[columns], forecast.drop(columns="horizon")])
+        links = _link(both.to_csv(index=False).encode(), "text/csv", f"{series}.csv", WORDS["download"][language])
+        links += _link(
+            charts.png(chart(title=title, source=source)), "image/png", f"{series}.png", WORDS["picture"][language]
+        )
+        parts += [
+            charts.svg(chart()),
+            _table(shown, language) if len(shown) else "",
+            f"<p>{links}</p>",
+        ]
+    money = IN_MONEY[price][language].format(base_year=served.base_year)
+    unit_value = WORDS["unit_value"][language].format(money=money)
+    parts.append(f'<p class="source">{html.escape(source)} {html.escape(unit_value)}</p>')
+    return "".join(parts) + _price_or_mix(served, series, language)
+
+
+def _price_or_mix(served: ServedSet, series: str, language: Language) -> str:
+    """HTML of the split of a total's unit value over its last ten years; nothing for a country."""
+    years = price_index.usual_span(price_index.years_with_trade(served.index, series))
+    if years is None:
+        return ""
+    levels = price_index.span(served.index, series, *years)
+    change = price_index.split(served.index, series, *years)
+    source = charts.source_line(served.provenance, language, "index")
+    alone = charts.price_and_mix(levels, language, series_name(series, language), source)
+    table = served.index[served.index["flow"] + "." + served.index["product"] == series]
+    name = f"{series}.index"
+    links = _link(table.to_csv(index=False).encode(), "text/csv", f"{name}.csv", WORDS["download_index"][language])
+    links += _link(charts.png(alone), "image/png", f"{name}.png", WORDS["picture"][language])
+    notes = price_index.notes(served.prices, change, language)
+    careful = f"<b>{WORDS['careful'][language]}</b> {html.escape(' '.join(notes))}"
     parts = [
-        f"<p>{html.escape(sentence(history, forecast, served, language))}</p>",
-        charts.svg(charts.fan(history, forecast, language)),
-        _table(forecast, language) if len(forecast) else "",
+        f"<h2>{html.escape(WORDS['price_or_mix'][language])}</h2>",
+        f"<p>{html.escape(price_index.sentence(change, language))}</p>",
+        charts.svg(charts.price_and_mix(levels, language)),
+        f"<p>{careful}</p>" if notes else "",
         f"<p>{links}</p>",
-        f'<p class="source">{html.escape(source)} {html.escape(WORDS["unit_value"][language])}</p>',
+        f'<p class="source">{html.escape(source)} {html.escape(WORDS["same_with_itself"][language])}</p>',
     ]
     return "".join(parts)
 
 
 class Outlook(widgets.VBox):
-    """The outlook report: choose flow, product and country (only what exists); see history and forecast."""
+    """The outlook report: choose flow, product and country (only what exists) and money; see past and forecast."""
 
     def __init__(self, served: ServedSet, language: Language = "pt") -> None:
         self._served = served
@@ -146,20 +251,25 @@ class Outlook(widgets.VBox):
         self._flow = widgets.Dropdown()
         self._product = widgets.Dropdown()
         self._country = widgets.Dropdown()
+        self._money = widgets.Dropdown()
         self._heading = widgets.HTML()
         self._page = widgets.HTML()
         self._filling = False
-        self._fill({"flow": "imports", "product": "table_wine", "series": "imports.table_wine"})
-        for control in (self._language, self._flow, self._product, self._country):
+        self._fill(
+            {"flow": "imports", "product": "table_wine", "series": "imports.table_wine", "money": charts.NOMINAL}
+        )
+        for control in (self._language, self._flow, self._product, self._country, self._money):
             control.observe(self._changed, "value")
-        choices = widgets.HBox([self._flow, self._product, self._country], layout={"flex_flow": "row wrap"})
+        choices = widgets.HBox(
+            [self._flow, self._product, self._country, self._money], layout={"flex_flow": "row wrap"}
+        )
         super().__init__([self._language, self._heading, choices, self._page])
         self.add_class("vindima")
 
     def _changed(self, _: object) -> None:
         if not self._filling:
             chosen = {"flow": self._flow.value, "product": self._product.value, "series": self._country.value}
-            self._fill(chosen)
+            self._fill({**chosen, "money": self._money.value})
 
     def _fill(self, chosen: dict[str, str]) -> None:
         """Offer what exists under the choice made, keep what still fits, and draw."""
@@ -175,10 +285,13 @@ class Outlook(widgets.VBox):
         countries = here.dropna()
         names = [country_name(code, language) for code in countries["country"]]
         _offer(self._country, [*total, *sorted(zip(names, countries["series"], strict=True))], chosen["series"])
-        for control, word in ((self._flow, "flow"), (self._product, "product"), (self._country, "country")):
+        money = [(name[language].format(base_year=self._served.base_year), column) for column, name in MONEY.items()]
+        _offer(self._money, money, chosen["money"])
+        controls = {"flow": self._flow, "product": self._product, "country": self._country, "money": self._money}
+        for word, control in controls.items():
             control.description = WORDS[word][language]
         self._heading.value = f"{STYLE}<h1>{html.escape(WORDS['title'][language])}</h1>"
-        self._page.value = outlook_page(self._served, self._country.value, language)
+        self._page.value = outlook_page(self._served, self._country.value, language, self._money.value)
         self._filling = False
 
 

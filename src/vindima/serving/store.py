@@ -12,6 +12,7 @@ import pandas as pd
 
 from vindima import paths
 from vindima.errors import VindimaError
+from vindima.etl import price_index, quality, schemas
 
 SOURCE = "Embrapa Uva e Vinho, Vitibrasil; unit values computed by Vindima"
 
@@ -22,33 +23,67 @@ REQUIRED = (
     "data/tidy/processing.parquet",
     "data/tidy/trade.parquet",
     "data/tidy/totals.parquet",
+    "data/tidy/corrections.parquet",
+    "data/tidy/findings.parquet",
+    "data/tidy/crosscheck.parquet",
+    "data/tidy/flags.parquet",
     "data/prices/prices.parquet",
+    "data/prices/index.parquet",
+    "data/prices/exchange_rates.parquet",
+    "data/prices/price_levels.parquet",
+    "data/prices/enrichment_sources.parquet",
     "data/backtest/backtest.parquet",
     "data/benchmark/benchmark.parquet",
     "data/forecasts/forecasts.parquet",
     "models/model.json",
     "models/card.md",
     "reports/metrics.json",
+    "reports/counts.csv",
 )
+TRIES = 20
+"""How often a set that is replaced while it is read is read anew."""
 ACCOMPANYING = ("models/*.parquet", "models/card*.md")
 
 _PRICE_COLUMNS = frozenset({"series", "flow", "product", "country", "year", "quantity_kg", "value_usd",
-                            "price_usd_kg"})  # fmt: skip
+                            "price_usd_kg", "price_usd_kg_real", "price_brl_kg", "price_brl_kg_real",
+                            "corrected"})  # fmt: skip
+_INDEX_COLUMNS = frozenset({"flow", "product", "year", *price_index.LEVELS})
 _FORECAST_COLUMNS = frozenset({"series", "cutoff", "horizon", "year", "model", "forecast",
                                "q025", "q10", "q50", "q90", "q975"})  # fmt: skip
 _BACKTEST_COLUMNS = _FORECAST_COLUMNS | {"actual", "actual_published"}
+_REVIEW_CONTRACTS = {
+    contract.name: contract
+    for contract in (schemas.TOTALS, schemas.CORRECTIONS, schemas.FINDINGS, schemas.CROSSCHECK, schemas.FLAGS)
+}
+_COUNT_COLUMNS = frozenset({"table", "year", "rows", "cells", *quality.KINDS, "corrected"})
+
+
+@dataclass(frozen=True)
+class Review:
+    """How far the figures can be trusted: the tables of the same names in data/tidy, and reports/counts.csv."""
+
+    counts: pd.DataFrame
+    totals: pd.DataFrame
+    corrections: pd.DataFrame
+    findings: pd.DataFrame
+    crosscheck: pd.DataFrame
+    flags: pd.DataFrame
 
 
 @dataclass(frozen=True)
 class ServedSet:
     """One complete set: tables as in the contracts, and where its figures come from.
 
-    `provenance` is `{vintage, cutoff, model, model_sha256, source}`, the words of every answer with data.
+    `provenance` is `{vintage, cutoff, model, model_sha256, source}`, the words of every answer with data;
+    `base_year` the year in whose money the real prices are.
     """
 
     prices: pd.DataFrame
+    base_year: int
+    index: pd.DataFrame
     forecasts: pd.DataFrame
     backtest: pd.DataFrame
+    review: Review
     metrics: dict
     manifest: dict
     model: dict
@@ -83,7 +118,7 @@ def load(served: Path = paths.SERVED) -> ServedSet:
 
     Raises VindimaError where the set is missing or damaged.
     """
-    for _ in range(5):
+    for _ in range(TRIES):
         before = _identity(served)
         folder = served if before else _previous(served)
         if not folder.is_dir() and _identity(served) == before:
@@ -96,7 +131,7 @@ def load(served: Path = paths.SERVED) -> ServedSet:
         else:
             if _identity(served) == before:
                 return found
-    raise VindimaError(f"{served} was replaced five times while it was being read: try again")
+    raise VindimaError(f"{served} was replaced {TRIES} times while it was being read: try again")
 
 
 def _names(root: Path) -> Iterator[str]:
@@ -142,10 +177,20 @@ def _read(folder: Path, shown_as: Path) -> ServedSet:
     manifest, _ = _mapping(folder, "data/raw/manifest.json", {"vintage"}, shown_as)
     model, model_sha256 = _mapping(folder, "models/model.json", {"model", "vintage", "cutoff", "horizon"}, shown_as)
     metrics, _ = _mapping(folder, "reports/metrics.json", set(), shown_as)
+    prices = _table(folder, "data/prices/prices.parquet", _PRICE_COLUMNS, shown_as)
     found = ServedSet(
-        prices=_table(folder, "data/prices/prices.parquet", _PRICE_COLUMNS, shown_as),
+        prices=prices,
+        base_year=_base_year(prices, shown_as),
+        index=_table(folder, "data/prices/index.parquet", _INDEX_COLUMNS, shown_as),
         forecasts=_table(folder, "data/forecasts/forecasts.parquet", _FORECAST_COLUMNS, shown_as),
         backtest=_table(folder, "data/backtest/backtest.parquet", _BACKTEST_COLUMNS, shown_as),
+        review=Review(
+            counts=_table(folder, "reports/counts.csv", _COUNT_COLUMNS, shown_as),
+            **{
+                name: _table(folder, f"data/tidy/{name}.parquet", frozenset(contract.schema.columns), shown_as)
+                for name, contract in _REVIEW_CONTRACTS.items()
+            },
+        ),
         metrics=metrics,
         manifest=manifest,
         model=model,
@@ -175,7 +220,7 @@ def _mapping(folder: Path, name: str, keys: set[str], shown_as: Path) -> tuple[d
 
 def _table(folder: Path, name: str, columns: frozenset[str], shown_as: Path) -> pd.DataFrame:
     try:
-        found = pd.read_parquet(folder / name)
+        found = (pd.read_csv if name.endswith(".csv") else pd.read_parquet)(folder / name)
     except (OSError, ValueError) as error:
         raise VindimaError(f"{name} in {shown_as} is damaged ({error}): run `make`") from error
     if missing := columns - set(found.columns):
@@ -183,9 +228,29 @@ def _table(folder: Path, name: str, columns: frozenset[str], shown_as: Path) -> 
     return found
 
 
+def _base_year(prices: pd.DataFrame, shown_as: Path) -> int:
+    """The one year in which every real price is the nominal one."""
+    other = prices.loc[prices["price_usd_kg_real"] != prices["price_usd_kg"], "year"]
+    years = sorted(set(prices["year"].tolist()) - set(other.tolist()))
+    if len(years) != 1:
+        raise VindimaError(
+            f"data/prices/prices.parquet in {shown_as}: expected one base year, in which real prices are the nominal "
+            f"ones, got {years}: run `make`"
+        )
+    return years[0]
+
+
 def _agree(found: ServedSet, shown_as: Path) -> None:
     """Raise VindimaError where the files are not of one run."""
     model, forecasts = found.model, found.forecasts
+    totals = found.prices[found.prices["country"].isna()]
+    if set(zip(totals["flow"], totals["product"], totals["year"], strict=True)) != set(
+        found.index[["flow", "product", "year"]].itertuples(index=False, name=None)
+    ):
+        raise VindimaError(
+            f"data/prices/index.parquet in {shown_as} is not of the years that data/prices/prices.parquet has: "
+            "run `make`"
+        )
     if found.manifest["vintage"] != model["vintage"]:
         raise VindimaError(
             f"models/model.json in {shown_as} was fitted on vintage {model['vintage']}, "
