@@ -21,6 +21,7 @@ from pathlib import Path
 import pandas as pd
 from flask import Flask
 
+from vindima.etl.price_index import LEVELS
 from vindima.serving import api, auth, serve, store
 
 BAR = 0.7
@@ -144,7 +145,8 @@ def _example_set(folder: Path) -> Path:
     names = [f"imports.table_wine.C{i:02d}" for i in range(SERIES)]
     prices = pd.DataFrame(
         {"series": name, "flow": "imports", "product": "table_wine", "country": name[-3:], "year": year}
-        | {"quantity_kg": 1000.0 * year, "value_usd": 2718.3 * year, "price_usd_kg": 2.7183}
+        | {"quantity_kg": 1000.0 * year, "value_usd": 2718.3 * year, "price_usd_kg": 2.7183, "corrected": False}
+        | {"price_usd_kg_real": 2.7183 * 1.02 ** (2023 - year), "price_brl_kg": 9.9, "price_brl_kg_real": 19.8}
         for name in names
         for year in range(1997, 2024)
     )
@@ -161,14 +163,22 @@ def _example_set(folder: Path) -> Path:
     }
     tables = {
         "data/prices/prices.parquet": prices,
+        "data/prices/index.parquet": pd.DataFrame(columns=["flow", "product", "year", *LEVELS]),  # of totals only
         "data/forecasts/forecasts.parquet": forecasts,
         "data/backtest/backtest.parquet": forecasts.assign(actual=2.7, actual_published=2.7),
+        "reports/counts.csv": pd.DataFrame(columns=sorted(store._COUNT_COLUMNS)),
+        **{
+            f"data/tidy/{name}.parquet": pd.DataFrame(columns=list(contract.schema.columns))
+            for name, contract in store._REVIEW_CONTRACTS.items()
+        },
     }
     for name in store.REQUIRED:
         path = folder / "project" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".parquet":
             tables.get(name, forecasts).to_parquet(path)
+        elif path.suffix == ".csv":
+            tables[name].to_csv(path, index=False)
         else:
             path.write_text(json.dumps(documents.get(name, "")), encoding="utf-8")
     return store.publish(folder / "project", folder / "served")

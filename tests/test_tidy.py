@@ -181,9 +181,7 @@ def test_dash_of_a_trade_page_is_a_published_zero(tables):
 
 
 def test_rows_of_equal_key_in_a_group_are_summed_and_missing_is_not_zero(tables):
-    mixed = tidy.tidy(tables, None)["processing"].query(
-        "grape_class == 'american_hybrid' and cultivar == 'mistura'"
-    )
+    mixed = tidy.tidy(tables, None)["processing"].query("grape_class == 'american_hybrid' and cultivar == 'mistura'")
     by_year = mixed.set_index("year")
     assert by_year.loc[2023, "quantity_kg"] == 5
     assert pd.isna(by_year.loc[2022, "quantity_kg"])
