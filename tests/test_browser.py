@@ -90,3 +90,13 @@ def test_outlook_draws_and_answers_in_a_browser_without_internet(voila: str, bro
 
 def test_report_shows_visitors_no_code(voila: str):
     assert "store.load()" not in requests.get(f"{voila}/voila/render/outlook.ipynb", timeout=60).text
+
+
+def test_data_quality_draws_and_fits_a_phone_in_a_browser_without_internet(voila: str, browser: webdriver.Chrome):
+    browser.get(f"{voila}/voila/render/data-quality.ipynb")
+    shows(browser, "Quanto se pode confiar nos dados")
+    assert len(browser.find_elements(By.CSS_SELECTOR, ".vindima svg")) == 4
+    page = browser.execute_script("return [document.documentElement.scrollWidth, window.innerWidth]")
+    assert page[0] <= page[1]
+    browser.find_element(By.XPATH, "//button[contains(., 'English')]").click()
+    shows(browser, "How far the data can be trusted")

@@ -98,6 +98,7 @@ IN_MONEY: Mapping[str, Mapping[Language, str]] = {
 STYLE = """
 <style>
 .vindima { font: 16px/1.5 Georgia, 'Times New Roman', serif; color: #2b2523; max-width: 60rem; }
+.vindima { box-sizing: border-box; width: 100%; }
 .vindima h1 { font-size: 1.7rem; margin: .2em 0; color: #7b1e3a; }
 .vindima h2 { font-size: 1.25rem; margin: 1.6em 0 .2em; color: #2b2523; }
 .vindima .widget-html-content { font-size: inherit; line-height: inherit; }
@@ -107,6 +108,7 @@ STYLE = """
 .vindima td, .vindima th { padding: .15rem .9rem .15rem 0; text-align: right; border-bottom: 1px solid #e4e0dc; }
 .vindima .word { text-align: left; vertical-align: top; }
 .vindima .wide { overflow-x: auto; }
+.vindima .widget-html, .vindima .widget-html-content { min-width: 0; width: 100%; max-width: 100%; }
 .vindima p.source { font: 13px/1.5 system-ui, sans-serif; color: #5f5a57; }
 .vindima a { color: #7b1e3a; margin-right: 1.2rem; font: 14px system-ui, sans-serif; }
 </style>
