@@ -1,5 +1,6 @@
 """The checks: what each finds odd, what it lets pass, what the real figures give; and the counts."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +103,29 @@ def test_quantity_that_leaps_from_both_years_beside_it_jumps_and_a_new_level_doe
 def test_year_beside_a_year_without_a_figure_is_compared_across_the_gap():
     trade = changed(wine(range(2000, 2020)), 2010, 900_000, 1_800_000)
     assert found(trade[trade["year"] != 2011], "jump") == {("CHL", 2010, "quantity_kg")}
-    assert not found(trade[~trade["year"].isin([2011, 2012])], "jump")
+    fall = changed(trade.assign(quantity_kg_published=1_000 * trade["quantity_kg_published"]), 2010, 1_000, 0.2)
+    assert ("CHL", 2010, "quantity_kg") in found(fall[fall["year"] != 2011], "jump")
+    assert ("CHL", 2010, "quantity_kg") not in found(fall[~fall["year"].isin([2011, 2012])], "jump")
+
+
+def test_rows_exchanged_for_two_years_jump_in_both_and_three_years_are_a_level():
+    trade = wine(range(2000, 2020))
+    two = changed(changed(trade, 2010, 900_000, 1_800_000), 2011, 500_000, 1_000_000)
+    assert found(two, "jump") == {("CHL", 2010, "quantity_kg"), ("CHL", 2011, "quantity_kg")}
+    more = trade.assign(quantity_kg_published=10 * trade["quantity_kg_published"])
+    few = changed(changed(more, 2010, 1_000, 200), 2011, 1_100, 220)
+    assert found(few, "jump") == {("CHL", 2010, "quantity_kg"), ("CHL", 2011, "quantity_kg")}
+    assert not found(changed(two, 2012, 700_000, 1_400_000), "jump")
+
+
+def test_large_lot_without_a_year_beside_it_jumps_and_a_small_or_usual_one_does_not():
+    trade = wine(range(2000, 2020))
+    sparse = trade[trade["year"].isin([2005, 2006, 2007, 2010, 2013, 2014])]
+    assert found(changed(sparse, 2010, 900_000, 1_800_000), "jump") == {("CHL", 2010, "quantity_kg")}
+    assert not found(sparse, "jump")
+    more = sparse.assign(quantity_kg_published=1_000 * sparse["quantity_kg_published"])
+    assert not found(changed(more, 2010, 1_000, 0.2), "jump")
+    assert not found(changed(sparse[sparse["year"] > 2006], 2010, 900_000, 1_800_000), "jump")
 
 
 def test_side_without_the_other_is_flagged_and_an_empty_year_is_not():
@@ -134,6 +157,9 @@ def test_small_pair_is_a_filler_only_in_three_countries_of_a_year():
     [
         ("outside_range", "exports_table_wine", "RUS", 2013),
         ("jump", "exports_table_wine", "RUS", 2013),
+        ("jump", "exports_table_wine", "ESP", 2013),
+        ("jump", "imports_table_wine", "AUS", 2018),
+        ("jump", "imports_table_wine", "AUT", 2018),
         ("outside_range", "imports_table_wine", "AUS", 2019),
         ("outside_range", "imports_table_wine", "AUT", 2019),
         ("outside_range", "exports_fresh_grapes", "CHL", 2016),
@@ -145,6 +171,7 @@ def test_small_pair_is_a_filler_only_in_three_countries_of_a_year():
         ("jump", "imports_sparkling_wine", "BRA", 2018),
         ("jump", "production", "table_wine/red", 2017),
         ("jump", "processing_viniferas", "red/aspirant_bouschet", 2021),
+        ("jump", "processing_american_hybrid", "red/seibel", 2003),
         ("filler", "imports_table_wine", "LUX", 2016),
         ("filler", "exports_grape_juice", "MYS", 2005),
         ("filler", "exports_grape_juice", "NOR", 1990),
@@ -189,9 +216,32 @@ def test_label_that_stands_twice_under_a_group_is_a_duplicate(
     raw: dict[str, RawTable], published: dict[str, pd.DataFrame]
 ):
     sales = raw["sales"]
-    twice = RawTable(**{**vars(sales), "rows": [*sales.rows[:2], sales.rows[1], *sales.rows[2:]]})
+    again = dataclasses.replace(sales.rows[1], cells=["7", *sales.rows[1].cells[1:]])
+    twice = dataclasses.replace(sales, rows=[*sales.rows[:2], again, *sales.rows[2:]])
     rows = quality.flags(published, raw | {"sales": twice}).query("check == 'duplicate_row'")
-    assert rows[["table", "item", "year"]].to_numpy().tolist() == [["sales", "table_wine/red", 2023]]
+    assert rows[["table", "item", "year"]].to_numpy().tolist() == [["sales", "table_wine/red", 1970]]
+
+
+def test_rows_with_the_same_figures_in_every_year_are_duplicates_whatever_their_labels(
+    raw: dict[str, RawTable], published: dict[str, pd.DataFrame]
+):
+    sales = raw["sales"]
+    red = sales.rows[1]
+    again = dataclasses.replace(red, label="  Clarete", cells=["0", "0", *red.cells[2:]])
+    same = dataclasses.replace(again, label="  Ruivo")
+    twice = dataclasses.replace(sales, rows=[*sales.rows[:2], again, same, *sales.rows[2:]])
+    rows = quality.flags(published, raw | {"sales": twice}).query("check == 'duplicate_row'")
+    assert rows[["table", "item", "year"]].to_numpy().tolist() == [["sales", "table_wine/ruivo", 1972]]
+
+
+@pytest.mark.parametrize(("last_year", "flagged"), [(2021, 0), (2023, 1), (2024, 1)])
+def test_misspelt_row_is_flagged_in_its_first_year_however_many_years_there_are(
+    raw: dict[str, RawTable], published: dict[str, pd.DataFrame], last_year: int, flagged: int
+):
+    trade = published["trade"].query("year <= @last_year")
+    newest = trade.query("year == 2023").assign(year=np.int16(2024)) if last_year == 2024 else trade[:0]
+    rows = quality.flags(published | {"trade": pd.concat([trade, newest])}, raw)
+    assert rows.query("check == 'near_duplicate_row'")["year"].tolist() == [2023] * flagged
 
 
 def test_correction_explains_a_flag_before_a_reviewed_entry(published: dict[str, pd.DataFrame]):
@@ -233,6 +283,27 @@ def test_reviewed_entry_whose_row_is_gone_is_refused_by_name(published: dict[str
     flagged = pd.DataFrame({"table": ["sales"], "item": ["other"], "year": [2013]})
     with pytest.raises(VindimaError, match="odd explains sales, other/absinthe, but that table has no such row"):
         quality.explained(flagged, published, corrections.register(paths.FIGURES), gone)
+
+
+def test_reviewed_entry_without_a_flag_is_refused_by_name_but_in_the_years_that_are_still_open(
+    published: dict[str, pd.DataFrame],
+):
+    flagged = pd.DataFrame({"table": ["sales"], "item": ["other"], "year": [2013]})
+    entry = pd.DataFrame({"finding": ["odd"], "table": ["sales"], "item": ["table_wine"], "first_year": [2007]})
+    register = corrections.register(paths.FIGURES)
+    with pytest.raises(VindimaError, match="odd explains sales, table_wine, 2007 to 2018, where nothing is odd any"):
+        quality.explained(flagged, published, register, entry.assign(last_year=2018))
+    assert quality.explained(flagged, published, register, entry.assign(last_year=2019))["finding"].isna().all()
+
+
+@pytest.mark.parametrize("last_year", [1985, 2013, 2022])
+def test_review_of_the_project_holds_whatever_the_last_year(raw: dict[str, RawTable], last_year: int):
+    frames = tidy.tidy(raw, last_year)
+    left = quality.reviewed(paths.FIGURES, corrections.findings(paths.FIGURES))
+    flagged = quality.flags(frames, raw)
+    explained = quality.explained(flagged, frames, corrections.register(paths.FIGURES), left)
+    assert explained.loc[explained["check"] == "total_differs", "finding"].notna().all()
+    assert explained["year"].max() <= last_year
 
 
 def test_counts_are_of_published_cells_and_of_cells_in_use_that_are_another_figure(

@@ -31,10 +31,12 @@ LEAST_FACTOR = 2.0
 """A price within this factor of the median is never outside the range, however placid the series."""
 JUMP_Z = 2.5
 LEAST_LEAP = {"price_usd_kg": 2.0, "quantity_kg": 10.0, "quantity_l": 10.0}
-"""A figure jumps where it leaps the same way from the year before and from the year after, each time by more than
-this factor and by a robust z-score of the item's own yearly changes of more than JUMP_Z."""
+"""A figure (a quantity also together with the next year's) jumps where it leaps the same way from the year before and
+from the year after, each time by more than this factor and by a robust z-score of the item's own yearly changes of
+more than JUMP_Z."""
 APART = 2
-"""The years beside a figure are at most this far from it: processing of 2021 stands between 2020 and 2023."""
+"""The years beside a figure are at most this far from it: processing of 2021 stands between 2020 and 2023. A quantity
+without a year on one side is compared with all years within NEIGHBOURS, as a unit value is."""
 LEAST_KG = 1000.0
 ALIKE = 0.92
 """Similarity of two labels (difflib, 0 to 1) from which they may be one row misspelt."""
@@ -153,29 +155,66 @@ def _outside_range(trade: pd.DataFrame) -> _Rows:
                     others = around.loc[around["country"] != own["country"].iloc[0], "log"].to_numpy()
                 if len(others) < FEWEST_NEIGHBOURS:
                     continue
-                middle = np.median(others)
-                half = max(MODIFIED_Z * np.median(np.abs(others - middle)) / 0.6745, np.log(LEAST_FACTOR))
-                if abs(log - middle) > half:
+                low, high = _robust_range(others, LEAST_FACTOR)
+                if not low <= log <= high:
                     key = (own["table"].iloc[0], own["country"].iloc[0], year, "price_usd_kg")
-                    yield ("outside_range", *key, *np.exp([log, middle - half, middle + half]).tolist())
+                    yield ("outside_range", *key, *np.exp([log, low, high]).tolist())
 
 
 def _jumps(series: pd.DataFrame) -> _Rows:
-    """Quantities and unit values that leap up or down against both the year before and the year after."""
+    """Figures that leap away from the years around and back: one year, two years alike, or a year that stands alone.
+
+    Two years and lone years are looked at in quantities only: rows that are exchanged for two years in a row, and
+    the one large lot of a country that buys little.
+    """
     positive = series[series["figure"] > 0].sort_values(["table", "item", "year"])
     for (table, item, measure), own in positive.groupby(["table", "item", "measure"], sort=True):
+        is_price = measure == "price_usd_kg"
         years, figures = own["year"].to_numpy(dtype=int), own["figure"].to_numpy()
-        changes = np.diff(np.log(figures))
-        following = np.diff(years) <= APART
-        if following.sum() < FEWEST_NEIGHBOURS:
-            continue
-        spread = np.median(np.abs(changes[following])) / 0.6745
-        least = max(JUMP_Z * spread, np.log(LEAST_LEAP[str(measure)]))
-        for place in range(1, len(years) - 1):
-            up, down = changes[place - 1], -changes[place]
-            if following[place - 1] and following[place] and min(abs(up), abs(down)) > least and up * down > 0:
-                beside = sorted([figures[place - 1], figures[place + 1]])
-                yield ("jump", table, item, years[place], measure, figures[place], *beside)
+        found = {} if is_price else _lone_leaps(years, figures, LEAST_LEAP[str(measure)])
+        found |= _leaps(years, figures, LEAST_LEAP[str(measure)], longest=1 if is_price else 2)
+        for place, (low, high) in sorted(found.items()):
+            yield ("jump", table, item, years[place], measure, figures[place], low, high)
+
+
+def _leaps(years: np.ndarray, figures: np.ndarray, least_leap: float, longest: int) -> dict[int, tuple[float, float]]:
+    """Places of runs of up to `longest` years beyond both years beside the run, with the figures of those two."""
+    changes = np.diff(np.log(figures))
+    following = np.diff(years) <= APART
+    if following.sum() < FEWEST_NEIGHBOURS:
+        return {}
+    spread = np.median(np.abs(changes[following])) / 0.6745
+    factor = max(np.exp(JUMP_Z * spread), least_leap)
+    found: dict[int, tuple[float, float]] = {}
+    for length, start in itertools.product(range(1, longest + 1), range(1, len(years))):
+        end = start + length
+        if end < len(years) and following[start - 1 : end].all():
+            low, high = sorted([float(figures[start - 1]), float(figures[end])])
+            run = figures[start:end]
+            if run.min() > high * factor or run.max() * factor < low:
+                found |= {place: (low, high) for place in range(start, end) if place not in found}
+    return found
+
+
+def _lone_leaps(years: np.ndarray, figures: np.ndarray, least_leap: float) -> dict[int, tuple[float, float]]:
+    """Places of figures without a year beside them that are above the robust range of the years around."""
+    logs, found = np.log(figures), {}
+    for place, year in enumerate(years):
+        gaps = np.abs(years - year)
+        has_both = 0 < place < len(years) - 1 and gaps[place - 1] <= APART and gaps[place + 1] <= APART
+        others = logs[(gaps <= NEIGHBOURS) & (gaps > 0)]
+        if not has_both and len(others) >= FEWEST_NEIGHBOURS:
+            low, high = _robust_range(others, least_leap)
+            if logs[place] > high:
+                found[place] = (float(np.exp(low)), float(np.exp(high)))
+    return found
+
+
+def _robust_range(logs: np.ndarray, least_factor: float) -> tuple[float, float]:
+    """The logs up to a modified z-score of MODIFIED_Z from their median, at least a `least_factor` from it."""
+    middle = np.median(logs)
+    half = max(MODIFIED_Z * np.median(np.abs(logs - middle)) / 0.6745, np.log(least_factor))
+    return middle - half, middle + half
 
 
 def _repeated_totals(processing: pd.DataFrame) -> _Rows:
@@ -189,30 +228,38 @@ def _repeated_totals(processing: pd.DataFrame) -> _Rows:
 
 
 def _alike_rows(raw: Mapping[str, RawTable], last_year: int) -> _Rows:
-    """Rows of one group with the same label, or with labels that differ by a letter or two."""
+    """Rows of one group with the same label or the same figures, or with labels that differ by a letter or two.
+
+    The year is the first in which both rows have had a figure: it stays where it is when years are added or cut.
+    """
     for table in TABLES.values():
-        place = (min(raw[table.slug].years[-1], last_year), table.measures[0], None, None, None)
-        for group, names in _names(raw[table.slug], table).items():
-            for one, other in itertools.combinations(sorted(names), 2):
+        for group, rows in _rows_of_groups(raw[table.slug], table).items():
+            for (one, first), (other, second) in itertools.combinations(sorted(rows, key=lambda row: row[0]), 2):
                 if table.is_trade and country_code(one) == country_code(other):
                     continue
-                check = "duplicate_row" if one == other else "near_duplicate_row"
-                if SequenceMatcher(None, one, other, autojunk=False).ratio() >= ALIKE:
-                    yield (check, table.slug, f"{group}/{other}", *place)
+                year = max(min(first), min(second))
+                same = one == other or (len(first) > 1 and first == second)
+                alike = same or SequenceMatcher(None, one, other, autojunk=False).ratio() >= ALIKE
+                if alike and year <= last_year:
+                    place = (table.slug, f"{group}/{other}", year, table.measures[0])
+                    yield ("duplicate_row" if same else "near_duplicate_row", *place, None, None, None)
 
 
-def _names(raw: RawTable, table: Table) -> dict[str, list[str]]:
-    """The slugs of the labels under each group; of a table without groups under `WHOLE`."""
+def _rows_of_groups(raw: RawTable, table: Table) -> dict[str, list[tuple[str, dict[int, list[str]]]]]:
+    """Under each group (`WHOLE` without groups) the slug of each label with its cells in the years with a figure."""
     groups = {} if table.is_trade else GROUPS[table.section]
-    names: dict[str, list[str]] = {}
+    width = len(table.measures)
+    found: dict[str, list[tuple[str, dict[int, list[str]]]]] = {}
     group = WHOLE
     for row in raw.rows:
         label = " ".join(row.label.split())
+        by_year = {year: row.cells[place * width : (place + 1) * width] for place, year in enumerate(raw.years)}
+        figures = {year: cells for year, cells in by_year.items() if any(amount(cell.strip()) for cell in cells)}
         if label in groups:
             group = groups[label]
-        else:
-            names.setdefault(group, []).append(slug(PRODUCTS.get(label, label)))
-    return names
+        elif figures:
+            found.setdefault(group, []).append((slug(PRODUCTS.get(label, label)), figures))
+    return found
 
 
 def reviewed(figures_dir: Path, findings: pd.DataFrame) -> pd.DataFrame:
@@ -241,10 +288,12 @@ def explained(
 ) -> pd.DataFrame:
     """`flagged` with the `finding` that explains each flag: a correction of that cell, or a reviewed entry; or null.
 
-    Raises VindimaError for a reviewed entry whose row is not in `frames`: the source has changed under it. An entry
-    whose figures are no longer odd beside newer years explains nothing.
+    Raises VindimaError for a reviewed entry whose row is not in `frames`, or none of whose figures is odd any more:
+    the source has changed under it. In the last `NEIGHBOURS` years, where what is odd still depends on the years to
+    come (or on those that were cut), an entry may explain nothing.
     """
     known = set(_items(frames))
+    settled = int(frames["trade"]["year"].max()) - NEIGHBOURS
     finding = pd.Series(None, index=flagged.index, dtype=object)
     for row in reviewed.to_dict("records"):
         if row["item"] and (row["table"], row["item"]) not in known:
@@ -252,7 +301,14 @@ def explained(
                 f"{REVIEWED}: {row['finding']} explains {row['table']}, {row['item']}, but that table has no such row"
             )
         here = (flagged["table"] == row["table"]) & flagged["year"].between(row["first_year"], row["last_year"])
-        finding[here & (flagged["item"].eq(row["item"]) | (row["item"] == ""))] = row["finding"]
+        here &= flagged["item"].eq(row["item"]) | (row["item"] == "")
+        if row["last_year"] <= settled and not here.any():
+            raise VindimaError(
+                f"{REVIEWED}: {row['finding']} explains {row['table']}, {row['item'] or 'any row'}, "
+                f"{row['first_year']} to {row['last_year']}, where nothing is odd any more: the source has changed, "
+                "review the entry"
+            )
+        finding[here] = row["finding"]
     corrected = register.set_index(["table", "country", "year"])["finding"]
     cells = pd.MultiIndex.from_frame(flagged[["table", "item", "year"]])
     by_correction = corrected.reindex(cells).set_axis(flagged.index)
