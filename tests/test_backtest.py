@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,7 +7,9 @@ import pytest
 from tests.test_models import simulated
 from vindima.errors import VindimaError
 from vindima.etl import schemas
-from vindima.forecasting.backtest import backtest, check_cutoff, eligible, rolling
+from vindima.forecasting.backtest import backtest, check_cutoff, eligible, past_errors, rolling
+from vindima.forecasting.intervals import calibrate, corrected
+from vindima.forecasting.level import LocalLevel
 from vindima.forecasting.models import MODELS
 
 CHILE = "imports.table_wine.CHL"
@@ -92,14 +96,28 @@ def test_price_that_rests_on_a_likely_correction_is_no_actual():
     assert (made["actual"] == made["actual_published"])[known].all()
 
 
-def test_pooled_intervals_are_calibrated_on_errors_before_the_first_scored_cutoff():
+def test_pooled_forecasts_are_corrected_by_errors_before_the_first_scored_cutoff():
     prices = simulated(first=1990)
     own = rolling("level", prices, [2010], [1])
     made = backtest(["level"], prices, 2010, 2010, [1])
-    assert np.allclose(np.log(made["q50"]), own.sort_values("series")["q50"], atol=1e-5)
-    stretch = np.log(made["q90"] / made["q50"]).to_numpy() / (own["q90"] - own["q50"]).to_numpy()
-    assert np.ptp(stretch) < 1e-3
-    assert not np.allclose(stretch, 1, atol=1e-3)
+    learned = calibrate(past_errors(rolling("level", prices, range(1995, 2011), [1]), 2010))
+    assert learned is not None
+    expected = corrected(own, learned).sort_values("series")
+    for name in schemas.QUANTILES:
+        assert np.allclose(np.log(made[name]), expected[name], atol=1e-5)
+
+
+def test_pooled_model_keeps_its_parameters_for_five_cutoffs(monkeypatch: pytest.MonkeyPatch):
+    estimations = []
+    fit = LocalLevel._fit
+
+    def counted(self: LocalLevel, *arguments: Any, **named: Any) -> LocalLevel:
+        estimations.append(self.level_sd is None)
+        return fit(self, *arguments, **named)
+
+    monkeypatch.setattr(LocalLevel, "_fit", counted)
+    rolling("level", simulated(first=1990), range(2003, 2012), [1])
+    assert estimations == [True, False, True, False, False, False, False, True, False]
 
 
 def test_single_series_can_be_backtested():

@@ -31,6 +31,7 @@ def simulated(
     table = pd.concat([parts, total.astype({"country": object})], ignore_index=True)
     table["series"] = "imports.table_wine" + ("." + table["country"]).fillna("")
     table["price_usd_kg"] = table["value_usd"] / table["quantity_kg"]
+    table["price_usd_kg_real"] = table["price_usd_kg"] * 1.03 ** (last - table["year"])
     table["corrected"] = False
     return table.sort_values(["series", "year"], ignore_index=True)
 
@@ -47,13 +48,14 @@ def log_panel(log_prices: dict[str, list[float]], kilograms: dict[str, float]) -
 def test_panel_runs_from_first_price_to_cutoff_with_gaps_kept():
     prices = simulated(("CHL", "ITA"), 2000, 2010)
     prices = prices[~((prices["country"] == "CHL") & prices["year"].isin([2000, 2004]))]
-    log_prices, quantities = panel(prices, ["imports.table_wine.CHL"], 2008)
+    log_prices, beside = panel(prices, ["imports.table_wine.CHL"], 2008)
     chile = log_prices["log_price"].droplevel("series")
     years = pd.PeriodIndex(chile.index)
     assert [years[0].year, years[-1].year] == [2001, 2008]
     assert years.freqstr == "Y-DEC"
     assert years[chile.isna()].year.tolist() == [2004]
-    assert quantities.index.equals(log_prices.index)
+    assert beside.index.equals(log_prices.index)
+    assert beside["deflator"].groupby(level="year").nunique().max() == 1
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -71,7 +73,7 @@ def test_model_gives_ordered_quantiles_around_its_point_for_each_series_and_hori
 @pytest.mark.parametrize("name", MODELS)
 def test_constant_series_is_forecast_at_its_constant(name: str):
     prices = simulated(("CHL",), 1990, 2010).query("country == 'CHL'")
-    prices = prices.assign(price_usd_kg=2.0)
+    prices = prices.assign(price_usd_kg=2.0, price_usd_kg_real=2.0)
     made = log_quantiles(fit_panel(name, model(name), prices, ["imports.table_wine.CHL"], 2010), [1, 2])
     assert np.allclose(made["q50"], np.log(2), atol=1e-9)
     assert np.isfinite(made[list(QUANTILES)]).all(axis=None)

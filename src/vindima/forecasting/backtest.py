@@ -8,7 +8,7 @@ import pandas as pd
 from vindima.errors import VindimaError
 from vindima.etl.schemas import QUANTILES
 from vindima.forecasting import intervals
-from vindima.forecasting.models import POOLED, fit_panel, log_quantiles, model
+from vindima.forecasting.models import POOLED, estimated, fit_panel, log_quantiles, model
 from vindima.forecasting.stored import six_digits
 
 NEVER_FORECAST = ("OTHER", "UNDECLARED", "SHIP_SUPPLIES", "BRA")
@@ -19,6 +19,8 @@ TOTAL_YEARS = 5
 WARM_UP = 1995
 """First cutoff whose errors calibrate intervals; those before `first_cutoff` are not scored."""
 LONGEST_HORIZON = 10
+ESTIMATED_EVERY = 5
+"""Years after which the parameters of a pooled model are estimated anew, from what was known then."""
 
 
 def eligible(prices: pd.DataFrame, cutoff: int) -> list[str]:
@@ -68,20 +70,36 @@ def check_cutoff(prices: pd.DataFrame, cutoff: int) -> list[str]:
 def rolling(name: str, prices: pd.DataFrame, cutoffs: Iterable[int], horizons: list[int]) -> pd.DataFrame:
     """The model's own forecasts at each cutoff, for the target years that have a price.
 
-    Columns `series, cutoff, horizon, year, log_actual` and `q025 … q975` of the log price, as the model gives them.
-    A cutoff at which no series is eligible has no rows.
+    Columns `series, cutoff, horizon, year, log_actual`, `q025 … q975` of the log price, as the model gives them, and
+    the `last` log price, `log_volatility` and `log_tonnes` (see `intervals.features`). A cutoff at which no series is
+    eligible has no rows. A pooled model keeps the parameters that it found at the last of every five cutoffs.
     """
     actual = prices[["series", "year", "price_usd_kg"]]
-    frames = []
+    frames: list[pd.DataFrame] = []
+    found: dict[str, float] = {}
     for cutoff in cutoffs:
         series = eligible(prices, cutoff)
         if not series:
             continue
-        made = log_quantiles(fit_panel(name, model(name), prices, series, cutoff), horizons)
+        kept = found if frames and (cutoff - WARM_UP) % ESTIMATED_EVERY else {}
+        fitted = fit_panel(name, model(name).set_params(**kept), prices, series, cutoff)
+        found = estimated(name, fitted)
+        made = log_quantiles(fitted, horizons)
         made["cutoff"] = cutoff
         made["year"] = cutoff + made["horizon"]
-        frames.append(made.merge(actual, on=["series", "year"]))
-    columns = ["series", "cutoff", "horizon", "year", "log_actual", *QUANTILES]
+        known = intervals.features(prices, series, cutoff)
+        frames.append(made.merge(actual, on=["series", "year"]).merge(known, on="series"))
+    columns = [
+        "series",
+        "cutoff",
+        "horizon",
+        "year",
+        "log_actual",
+        *QUANTILES,
+        "last",
+        "log_volatility",
+        "log_tonnes",
+    ]
     if not frames:
         return pd.DataFrame(columns=columns)
     made = pd.concat(frames, ignore_index=True)
@@ -117,9 +135,9 @@ def backtest(
     q90, q975` in US$/kg. `actual` is null where it rests on a likely correction, and so never scored;
     `actual_published` is `actual` where no price was published.
 
-    Nothing after a cutoff enters a forecast made at it. Intervals of the pooled models are calibrated on their
-    errors at earlier cutoffs, from 1995 on, whose target year the cutoff knew. Raises VindimaError for an unknown
-    model, a horizon outside 1 to 10, a cutoff outside the data or without an eligible series.
+    Nothing after a cutoff enters a forecast made at it. Medians and intervals of the pooled models are corrected by
+    their errors at earlier cutoffs, from 1995 on, whose target year the cutoff knew. Raises VindimaError for an
+    unknown model, a horizon outside 1 to 10, a cutoff outside the data or without an eligible series.
     """
     steps = check_horizons(horizons)
     check_cutoff(prices, first_cutoff)
@@ -136,8 +154,8 @@ def backtest(
         if name in POOLED:
             rolled = rolling(name, prices, range(min(WARM_UP, first_cutoff), last + 1), steps)
             frames += [
-                intervals.widen(
-                    rolled[rolled["cutoff"] == cutoff], intervals.multipliers(past_errors(rolled, cutoff))
+                intervals.corrected(
+                    rolled[rolled["cutoff"] == cutoff], intervals.calibrate(past_errors(rolled, cutoff))
                 ).assign(model=name)
                 for cutoff in scored
             ]

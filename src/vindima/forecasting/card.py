@@ -18,6 +18,12 @@ MODELS = {
         "pt": "um nível local do log de cada preço, com ruído menor quanto maior o volume e parâmetros comuns a "
         "todas as séries",
     },
+    "joint": {
+        "en": "factors that all series share (world, product, market, country), a level of its own for each series "
+        "and noise that falls with volume, in real dollars; with a little of the last price",
+        "pt": "fatores comuns a todas as séries (mundo, produto, mercado, país), um nível próprio de cada série e "
+        "ruído menor quanto maior o volume, em dólares reais; com um pouco do último preço",
+    },
     "auto_ets": {"en": "exponential smoothing, chosen for each series", "pt": "suavização exponencial por série"},
     "auto_arima": {"en": "ARIMA, chosen for each series", "pt": "ARIMA escolhido por série"},
     "auto_theta": {"en": "Theta, chosen for each series", "pt": "Theta escolhido por série"},
@@ -92,8 +98,10 @@ em cinco quantis em relação ao AutoETS. Cobertura: parcela dos preços dentro 
 }
 _INTERVALS = {
     "calibrated": {
-        "en": "Its intervals are as wide as its errors at earlier cutoffs were, over all series, by horizon.",
-        "pt": "Seus intervalos têm a largura dos erros em cortes anteriores, de todas as séries, por horizonte.",
+        "en": "Its intervals are as wide as its errors at earlier cutoffs were, over all series, given how volatile "
+        "and how large the series is and how far ahead one looks.",
+        "pt": "Seus intervalos têm a largura dos erros em cortes anteriores, de todas as séries, conforme a "
+        "volatilidade e o volume da série e a distância no tempo.",
     },
     "own": {"en": "Its intervals are the method's own.", "pt": "Seus intervalos são os do próprio método."},
 }

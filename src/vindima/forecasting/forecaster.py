@@ -13,7 +13,7 @@ from vindima import paths
 from vindima.errors import VindimaError
 from vindima.etl import schemas
 from vindima.forecasting import backtest, intervals, scores
-from vindima.forecasting.models import CANDIDATES, POOLED, fit_panel, log_quantiles, model
+from vindima.forecasting.models import CANDIDATES, POOLED, estimated, fit_panel, log_quantiles, model
 from vindima.forecasting.stored import write_text
 
 PACKAGES = ("numpy", "pandas", "scipy", "sktime", "statsforecast")
@@ -28,6 +28,7 @@ HISTORY = schemas.Contract(
             "year": pa.Column("int16"),
             "quantity_kg": pa.Column(float, pa.Check.gt(0)),
             "price_usd_kg": pa.Column(float, pa.Check.gt(0)),
+            "price_usd_kg_real": pa.Column(float, pa.Check.gt(0)),
         },
         strict=True,
         ordered=True,
@@ -36,16 +37,9 @@ HISTORY = schemas.Contract(
 )
 CALIBRATION = schemas.Contract(
     "calibration",
-    ("horizon", "level"),
+    ("name",),
     pa.DataFrameSchema(
-        {
-            "horizon": pa.Column("int16", pa.Check.ge(1)),
-            "level": pa.Column("int16", pa.Check.isin(list(intervals.SIDES))),
-            "multiplier": pa.Column(float, pa.Check.gt(0)),
-        },
-        strict=True,
-        ordered=True,
-        unique=["horizon", "level"],
+        {"name": pa.Column(str), "value": pa.Column(float)}, strict=True, ordered=True, unique=["name"]
     ),
 )
 
@@ -54,10 +48,12 @@ class Forecaster:
     """One model for all series, its intervals calibrated, from a cutoff up to `horizon` years ahead.
 
     `fit` or `load` it, then `predict`. `record` holds what `model.json` says; `history` the prices and quantities it
-    was fitted to; `calibration` the multipliers of its intervals (empty for a model whose own intervals are used).
+    was fitted to; `calibration` what past errors teach (None for a model whose own quantiles are used).
     """
 
-    def __init__(self, record: dict[str, Any], history: pd.DataFrame, calibration: pd.DataFrame) -> None:
+    def __init__(
+        self, record: dict[str, Any], history: pd.DataFrame, calibration: intervals.Calibration | None
+    ) -> None:
         self.record = record
         self.history = history
         self.calibration = calibration
@@ -85,9 +81,8 @@ class Forecaster:
         series = backtest.check_cutoff(prices, cutoff)
         name, errors = scores.choose(scored, CANDIDATES)
         fitted = fit_panel(name, model(name), prices, series, cutoff)
-        found = fitted.get_fitted_params()
         warm_up = range(backtest.WARM_UP, cutoff) if name in POOLED else range(0)
-        calibration = intervals.multipliers(backtest.rolling(name, prices, warm_up, steps))
+        calibration = intervals.calibrate(backtest.rolling(name, prices, warm_up, steps))
         columns = list(HISTORY.schema.columns)
         history = prices.loc[prices["series"].isin(series), columns].sort_values(
             ["series", "year"], ignore_index=True
@@ -100,7 +95,7 @@ class Forecaster:
             "n_series": len(series),
             "specification": type(fitted).__name__,
             "intervals": "calibrated" if name in POOLED else "own",
-            "fitted": {key: found[key] for key in fitted.get_params() if key in found and name in POOLED},
+            "fitted": estimated(name, fitted),
             "choice": {"horizons": list(scores.SCORED_HORIZONS), "mean_absolute_log_error": errors},
             "data": {
                 "sha256": data_hash(prices),
@@ -122,7 +117,9 @@ class Forecaster:
         steps = _steps(self.record["horizon"] if horizon is None else horizon)
         if steps[-1] > self.record["horizon"]:
             raise VindimaError(f"horizon: expected 1 to {self.record['horizon']}, as fitted, got {horizon}")
-        made = intervals.widen(log_quantiles(self._fitted, steps), self.calibration)
+        cutoff, series = self.record["cutoff"], sorted(self.history["series"].unique())
+        own = log_quantiles(self._fitted, steps).merge(intervals.features(self.history, series, cutoff), on="series")
+        made = intervals.corrected(own, self.calibration)[["series", "horizon", *schemas.QUANTILES]]
         made["cutoff"] = self.record["cutoff"]
         made["year"] = made["cutoff"] + made["horizon"]
         made["model"] = self.record["model"]
@@ -131,7 +128,9 @@ class Forecaster:
     def save(self, folder: Path) -> None:
         """Write `model.json`, `history.parquet` and `calibration.parquet` to `folder`; the same bytes every time."""
         schemas.write(self.history, HISTORY, folder / "history.parquet")
-        schemas.write(self.calibration, CALIBRATION, folder / "calibration.parquet")
+        parts = self.calibration.parts if self.calibration else {}
+        table = pd.DataFrame({"name": list(parts), "value": list(parts.values())}).astype({"value": float})
+        schemas.write(table, CALIBRATION, folder / "calibration.parquet")
         text = json.dumps(self.record, indent=2, ensure_ascii=False)
         write_text(f"{text}\n", folder / "model.json")
 
@@ -141,11 +140,10 @@ class Forecaster:
 
         Raises VindimaError for a missing file.
         """
-        return cls(
-            load_record(folder),
-            schemas.read(folder / "history.parquet"),
-            schemas.read(folder / "calibration.parquet"),
-        )
+        table = schemas.read(folder / "calibration.parquet")
+        parts = dict(zip(table["name"].tolist(), table["value"].tolist(), strict=True))
+        calibration = intervals.Calibration.of(parts) if parts else None
+        return cls(load_record(folder), schemas.read(folder / "history.parquet"), calibration)
 
 
 def load_record(folder: Path) -> dict[str, Any]:
@@ -158,7 +156,7 @@ def load_record(folder: Path) -> dict[str, Any]:
 
 def data_hash(prices: pd.DataFrame) -> str:
     """sha256 of what a forecast depends on, as CSV sorted by series and year, numbers with 17 digits."""
-    columns = ["series", "country", "year", "quantity_kg", "value_usd", "price_usd_kg"]
+    columns = ["series", "country", "year", "quantity_kg", "value_usd", "price_usd_kg", "price_usd_kg_real"]
     ordered = prices[columns].sort_values(["series", "year"])
     text = ordered.to_csv(index=False, float_format="%.17g", lineterminator="\n")
     return hashlib.sha256(text.encode()).hexdigest()

@@ -3,7 +3,7 @@
 Each is given a panel: one column of log prices, indexed by series and year, each series from its first price
 to the cutoff, every year present. `naive`, `drift` and the `auto_` methods look at one series at a time and
 cannot read a gap, so all of them see the last price carried forward through it. The pooled models learn from
-all series together, read gaps as gaps, and are also told the traded quantity.
+all series together, read gaps as gaps, and are also told the traded quantity and the price level.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,6 +20,7 @@ from sktime.forecasting.statsforecast import (
 
 from vindima.errors import VindimaError
 from vindima.etl.schemas import QUANTILES
+from vindima.forecasting.joint import JointLevels
 from vindima.forecasting.level import LocalLevel
 
 
@@ -62,8 +63,9 @@ MODELS: dict[str, Callable[[], BaseForecaster]] = {
     "auto_arima": lambda: AutoARIMA(sp=1, seasonal=False),
     "auto_theta": lambda: AutoTheta(season_length=1),
     "level": LocalLevel,
+    "joint": JointLevels,
 }
-POOLED = ("level",)
+POOLED = ("level", "joint")
 CANDIDATES = ("naive", "drift", *POOLED)
 BENCHMARK = ("auto_ets", "auto_arima", "auto_theta")
 
@@ -76,28 +78,36 @@ def model(name: str) -> BaseForecaster:
 
 
 def panel(prices: pd.DataFrame, series: Iterable[str], cutoff: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Log prices and kilograms of `series` as known at `cutoff`: (log_price, quantity_kg), two one-column panels.
+    """What is known of `series` at `cutoff`: a panel of log prices, and one of `quantity_kg` and `deflator`.
 
-    Indexed by series and year (annual periods), each from its first price to the cutoff, gaps as NaN.
+    Indexed by series and year (annual periods), each from its first price to the cutoff, gaps as NaN. The deflator
+    is the real price over the nominal one.
     """
     known = prices[prices["series"].isin(list(series)) & (prices["year"] <= cutoff)]
-    wide = known.pivot(index="year", columns="series", values=["price_usd_kg", "quantity_kg"])
+    known = known.assign(deflator=known["price_usd_kg_real"] / known["price_usd_kg"])
+    wide = known.pivot(index="year", columns="series", values=["price_usd_kg", "quantity_kg", "deflator"])
     first = int(known["year"].min())
     years = pd.period_range(str(first), str(cutoff), freq="Y-DEC", name="year")
     wide = wide.reindex(range(first, cutoff + 1)).set_axis(years)
     long = wide.stack("series", future_stack=True).swaplevel().sort_index()
     long = long[long["price_usd_kg"].groupby(level=0).ffill().notna()]
-    return pd.DataFrame({"log_price": np.log(long["price_usd_kg"])}), pd.DataFrame(long["quantity_kg"])
+    return pd.DataFrame({"log_price": np.log(long["price_usd_kg"])}), pd.DataFrame(long[["quantity_kg", "deflator"]])
 
 
 def fit_panel(
     name: str, forecaster: BaseForecaster, prices: pd.DataFrame, series: list[str], cutoff: int
 ) -> BaseForecaster:
     """`forecaster` fitted to what was known of `series` at `cutoff`, gaps and volume as its kind reads them."""
-    log_prices, quantities = panel(prices, series, cutoff)
+    log_prices, beside = panel(prices, series, cutoff)
     if name in POOLED:
-        return forecaster.fit(log_prices, X=quantities)
+        return forecaster.fit(log_prices, X=beside)
     return forecaster.fit(log_prices.groupby(level=0).ffill())
+
+
+def estimated(name: str, forecaster: BaseForecaster) -> dict[str, float]:
+    """The parameters that a fitted pooled model has found, by the names under which it takes them; else none."""
+    found = forecaster.get_fitted_params() if name in POOLED else {}
+    return {key: found[key] for key in forecaster.get_params() if key in found}
 
 
 def log_quantiles(forecaster: BaseForecaster, horizons: Iterable[int]) -> pd.DataFrame:

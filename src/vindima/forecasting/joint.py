@@ -1,0 +1,379 @@
+"""The joint model: the log prices of all series as one state space, in which they inform each other."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from scipy import linalg, optimize, special, stats
+from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
+from threadpoolctl import threadpool_limits
+
+from vindima.forecasting.stored import six_digits
+
+SD, PHI, POWER = (1e-3, 3.0), (0.3, 0.997), (-1.0, 2.0)
+SEARCH = {
+    "own_sd": (0.10, SD),
+    "world_sd": (0.05, SD),
+    "product_sd": (0.05, SD),
+    "market_sd": (0.05, SD),
+    "country_sd": (0.05, SD),
+    "noise_sd": (0.20, SD),
+    "mean_sd": (2.0, (0.05, 20.0)),
+    "own_phi": (0.80, PHI),
+    "factor_phi": (0.95, PHI),
+    "country_phi": (0.95, PHI),
+    "noise_power": (0.3, POWER),
+    "own_power": (0.1, POWER),
+}
+"""Where the search for each parameter starts, and the range it stays in: standard deviations of yearly changes of log
+prices, autocorrelations, and powers of volume."""
+PRIORS = {"noise_power": (0.3, 0.3), "own_power": (0.1, 0.2)}
+"""Mean and standard deviation of the powers before the data: a panel of few series says little of them."""
+NOISE_DF = 4.0
+"""Degrees of freedom of the noise: prices of single lots have heavy tails."""
+REWEIGHTINGS = 5
+ROUNDS, STEPS = 3, 12
+
+
+class JointLevels(BaseForecaster):
+    r"""Factors that all series share, a level of its own for each, and noise that falls with volume.
+
+    For the log real price y of series i, of flow f, product p and country c, in year t:
+
+        y[i,t] = m[i] + world[t] + product[p,t] + market[f.p,t] + country[c,t] + own[i,t] + e[i,t]
+
+        x[t]     = phi x[t-1] + N(0, sd^2)        world, product, market (factor_phi), country (country_phi)
+        own[i,t] = own_phi own[i,t-1] + N(0, own_sd^2 v[i]^-own_power)
+        m[i]     ~ N(mean of its market, mean_sd^2)
+        e[i,t]   ~ Student-t(4), scale^2 noise_sd^2 v[i]^-noise_power
+
+    v[i] is the geometric mean of the tonnes that the series traded in the years with a price; without X, 1 for all. A
+    total has no country. Prices are deflated by the `deflator` of X (1 without one) to the money of the
+    cutoff year, in which forecasts are: the last price level known. A year without a price has no observation.
+
+    Estimation: the Student-t noise is Gaussian with weights (Lange, Little and Taylor 1989), the weights by the
+    smoothed noise; given them the parameters maximise the Gaussian likelihood, with its score from the disturbance
+    smoother (Koopman and Shephard 1992; Durbin and Koopman 2012, sections 4.5 and 7.3.3). A parameter that is given
+    is kept.
+
+    fit: y one column of log prices, X the columns `quantity_kg` and `deflator`, both indexed by (series, year),
+    series named `flow.product[.country]`. predict: the median. predict_quantiles: Student-t(4) around it, for the
+    price that will be observed.
+    """
+
+    _config = {"remember_data": False}  # noqa: RUF012
+    _tags = {  # noqa: RUF012
+        "y_inner_mtype": "pd-multiindex",
+        "X_inner_mtype": "pd-multiindex",
+        "capability:multivariate": False,
+        "capability:exogenous": True,
+        "capability:missing_values": True,
+        "capability:insample": False,
+        "capability:pred_int": True,
+        "capability:pred_int:insample": False,
+        "requires-fh-in-fit": False,
+        "X-y-must-have-same-index": True,
+    }
+
+    def __init__(
+        self,
+        own_sd: float | None = None,
+        world_sd: float | None = None,
+        product_sd: float | None = None,
+        market_sd: float | None = None,
+        country_sd: float | None = None,
+        noise_sd: float | None = None,
+        mean_sd: float | None = None,
+        own_phi: float | None = None,
+        factor_phi: float | None = None,
+        country_phi: float | None = None,
+        noise_power: float | None = None,
+        own_power: float | None = None,
+    ) -> None:
+        self.own_sd = own_sd
+        self.world_sd = world_sd
+        self.product_sd = product_sd
+        self.market_sd = market_sd
+        self.country_sd = country_sd
+        self.noise_sd = noise_sd
+        self.mean_sd = mean_sd
+        self.own_phi = own_phi
+        self.factor_phi = factor_phi
+        self.country_phi = country_phi
+        self.noise_power = noise_power
+        self.own_power = own_power
+        super().__init__()
+
+    def _fit(self, y: pd.DataFrame, X: pd.DataFrame | None, fh: ForecastingHorizon | None) -> "JointLevels":
+        prices = y.iloc[:, 0].unstack(level=0)
+        log_tonnes, log_deflator = _exogenous(X, prices)
+        given = {name: getattr(self, name) for name in SEARCH}
+        # One thread: these matrices are small, and sums in another order would be other bytes.
+        with threadpool_limits(1):
+            space = _Space.of(prices.columns, prices.to_numpy() + log_deflator[:, None], log_tonnes)
+            fitted, weights = _estimate(space, given)
+            last = _filter(space, fitted, weights)
+        for name, value in fitted.items():
+            setattr(self, f"{name}_", value)
+        self._space, self._fitted, self._last = space, fitted, (last.mean, last.variance)
+        self.series_ = prices.columns
+        return self
+
+    def _ahead(self, fh: ForecastingHorizon) -> tuple[np.ndarray, np.ndarray, pd.MultiIndex]:
+        """Median and scale of the log price of each series and horizon, and the index of the answer."""
+        steps = [int(step) for step in fh.to_relative(self.cutoff)]
+        index = pd.MultiIndex.from_product([self.series_, fh.to_absolute_index(self.cutoff)])
+        system = _system(self._space, self._fitted)
+        mean, variance = self._last
+        medians, scales = {}, {}
+        with threadpool_limits(1):
+            for step in range(1, max(steps) + 1):
+                mean = system.phi * mean
+                variance = system.phi[:, None] * variance * system.phi + np.diag(system.change)
+                own = np.einsum("ij,jk,ik->i", self._space.loading, variance, self._space.loading)
+                medians[step] = self._space.prior_mean + self._space.loading @ mean
+                scales[step] = np.sqrt(own + system.noise)
+        median, scale = (np.stack([by[step] for step in steps], axis=1).ravel() for by in (medians, scales))
+        return median, scale, index
+
+    def _predict(self, fh: ForecastingHorizon, X: pd.DataFrame | None) -> pd.DataFrame:
+        medians, _, index = self._ahead(fh)
+        return pd.DataFrame(medians, index=index, columns=self._get_varnames())
+
+    def _predict_quantiles(self, fh: ForecastingHorizon, X: pd.DataFrame | None, alpha: list[float]) -> pd.DataFrame:
+        medians, scales, index = self._ahead(fh)
+        columns = pd.MultiIndex.from_product([self._get_varnames(), alpha])
+        standard = stats.t.ppf(np.array(alpha), NOISE_DF)
+        return pd.DataFrame(medians[:, None] + scales[:, None] * standard, index=index, columns=columns)
+
+
+def _exogenous(X: pd.DataFrame | None, prices: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Mean log tonnes of each series in its years with a price; log deflator of each year to money of the last."""
+    if X is None:
+        return np.zeros(prices.shape[1]), np.zeros(len(prices))
+    kilograms = X["quantity_kg"].unstack(level=0)[prices.columns].where(prices.notna())
+    log_tonnes = np.log(kilograms / 1000).mean().to_numpy()
+    if "deflator" not in X:
+        return log_tonnes, np.zeros(len(prices))
+    deflator = X["deflator"].unstack(level=0).median(axis=1).ffill().bfill()
+    return log_tonnes, np.log(deflator / deflator.iloc[-1]).to_numpy()
+
+
+@dataclass(frozen=True)
+class _Space:
+    """What is observed (years × series, less `prior_mean`), and which states each series loads on."""
+
+    observed: np.ndarray
+    log_tonnes: np.ndarray
+    prior_mean: np.ndarray
+    loading: np.ndarray
+    blocks: dict[str, slice]
+
+    @classmethod
+    def of(cls, series: pd.Index, observed: np.ndarray, log_tonnes: np.ndarray) -> "_Space":
+        parts = [str(name).split(".") for name in series]
+        markets = [".".join(part[:2]) for part in parts]
+        keys: dict[str, list[str | None]] = {
+            "mean": [str(name) for name in series],
+            "own": [str(name) for name in series],
+            "world": ["world"] * len(parts),
+            "product": [part[1] if len(part) > 1 else part[0] for part in parts],
+            "market": [*markets],
+            "country": [part[2] if len(part) > 2 else None for part in parts],
+        }
+        loadings, blocks, start = [], {}, 0
+        for block, names in keys.items():
+            columns = sorted({name for name in names if name is not None})
+            loadings.append(np.array([[float(name == column) for column in columns] for name in names]))
+            loadings[-1] = loadings[-1].reshape(len(parts), len(columns))
+            blocks[block] = slice(start, start + len(columns))
+            start += len(columns)
+        table = pd.DataFrame(
+            {"market": markets, "sum": np.nansum(observed, axis=0), "n": (~np.isnan(observed)).sum(0)}
+        )
+        sums = table.groupby("market")[["sum", "n"]].transform("sum")
+        prior_mean = (sums["sum"] / sums["n"]).to_numpy()
+        return cls(observed - prior_mean, log_tonnes, prior_mean, np.hstack(loadings), blocks)
+
+
+@dataclass(frozen=True)
+class _System:
+    """Autocorrelation, variance of the yearly change and of the first state, and of the noise of each series."""
+
+    phi: np.ndarray
+    change: np.ndarray
+    first: np.ndarray
+    noise: np.ndarray
+
+
+FACTORS = {"world": "factor_phi", "product": "factor_phi", "market": "factor_phi", "country": "country_phi"}
+"""Block of states → the parameter that is its autocorrelation."""
+
+
+def _system(space: _Space, values: dict[str, float]) -> _System:
+    size = space.loading.shape[1]
+    phi, change, first = np.ones(size), np.zeros(size), np.zeros(size)
+    first[space.blocks["mean"]] = values["mean_sd"] ** 2
+    own = space.blocks["own"]
+    phi[own] = values["own_phi"]
+    change[own] = values["own_sd"] ** 2 * np.exp(-values["own_power"] * space.log_tonnes)
+    for block, name in FACTORS.items():
+        phi[space.blocks[block]] = values[name]
+        change[space.blocks[block]] = values[f"{block}_sd"] ** 2
+    moving = phi < 1
+    first[moving] = change[moving] / (1 - phi[moving] ** 2)
+    noise = values["noise_sd"] ** 2 * np.exp(-values["noise_power"] * space.log_tonnes)
+    return _System(phi, change, first, noise)
+
+
+@dataclass(frozen=True)
+class _Filtered:
+    """The last state given all observations, the log-likelihood, and what the smoother needs of each year."""
+
+    mean: np.ndarray
+    variance: np.ndarray
+    likelihood: float
+    years: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]
+
+
+def _filter(space: _Space, values: dict[str, float], weights: np.ndarray) -> _Filtered:
+    """The Kalman filter (Durbin and Koopman 2012, section 4.3); noise variances are divided by `weights`."""
+    system = _system(space, values)
+    mean, variance = np.zeros(len(system.phi)), np.diag(system.first)
+    likelihood, years = 0.0, []
+    for year, row in enumerate(space.observed):
+        if year:
+            mean = system.phi * mean
+            variance = system.phi[:, None] * variance * system.phi + np.diag(system.change)
+        seen = np.flatnonzero(~np.isnan(row))
+        loading = space.loading[seen]
+        covariance = variance @ loading.T
+        expected = loading @ covariance + np.diag(system.noise[seen] / weights[year, seen])
+        root = linalg.cholesky(expected, lower=True, check_finite=False)
+        innovation = row[seen] - loading @ mean
+        scaled = linalg.cho_solve((root, True), innovation, check_finite=False)
+        gain = linalg.cho_solve((root, True), covariance.T, check_finite=False).T
+        likelihood -= (innovation @ scaled + len(seen) * np.log(2 * np.pi)) / 2 + np.log(np.diag(root)).sum()
+        mean = mean + covariance @ scaled
+        variance = variance - gain @ covariance.T
+        years.append((seen, gain, scaled, root))
+    return _Filtered(mean, variance, likelihood, years)
+
+
+@dataclass(frozen=True)
+class _Score:
+    """Derivatives of the log-likelihood by the variances: of change and first state (each state), of noise (years ×
+    series); and the smoothed noise with its variance (years × series, NaN where nothing was observed)."""
+
+    change: np.ndarray
+    first: np.ndarray
+    noise: np.ndarray
+    smoothed: np.ndarray
+    smoothed_variance: np.ndarray
+
+
+def _smooth(space: _Space, values: dict[str, float], weights: np.ndarray, filtered: _Filtered) -> _Score:
+    """The disturbance smoother (Durbin and Koopman 2012, section 4.5) and the score (section 7.3.3)."""
+    system = _system(space, values)
+    size = len(system.phi)
+    r, n = np.zeros(size), np.zeros((size, size))
+    change = np.zeros(size)
+    u, d = np.full((2, *space.observed.shape), np.nan)
+    for year in range(len(space.observed) - 1, -1, -1):
+        seen, gain, scaled, root = filtered.years[year]
+        loading = space.loading[seen]
+        carried = n @ gain
+        precision = linalg.cho_solve((root, True), np.eye(len(seen)), check_finite=False) + gain.T @ carried
+        error = scaled - gain.T @ r
+        u[year, seen], d[year, seen] = error, np.diag(precision)
+        r = r + loading.T @ error
+        cross = carried @ loading
+        n = n - cross - cross.T + loading.T @ precision @ loading
+        if year:
+            change += (r**2 - np.diag(n)) / 2
+            r, n = system.phi * r, system.phi[:, None] * n * system.phi
+    noise = system.noise / weights
+    return _Score(change, (r**2 - np.diag(n)) / 2, (u**2 - d) / 2, noise * u, noise - noise**2 * d)
+
+
+def _reweighted(space: _Space, values: dict[str, float], weights: np.ndarray, times: int) -> np.ndarray:
+    """The weights that make Gaussian noise Student-t: small where the smoothed noise is large for its variance."""
+    noise = _system(space, values).noise
+    for _ in range(times):
+        score = _smooth(space, values, weights, _filter(space, values, weights))
+        squares = (score.smoothed**2 + np.maximum(score.smoothed_variance, 0)) / noise
+        weights = np.where(np.isnan(squares), 1.0, (NOISE_DF + 1) / (NOISE_DF + squares))
+    return weights
+
+
+def _estimate(space: _Space, given: dict[str, float | None]) -> tuple[dict[str, float], np.ndarray]:
+    """The parameters, to 6 significant digits, and the weights at them."""
+    free = [name for name, value in given.items() if value is None]
+    values = {name: SEARCH[name][0] if value is None else value for name, value in given.items()}
+    weights = np.ones(space.observed.shape)
+    for turn in range(ROUNDS if free else 0):
+        weights = _reweighted(space, values, weights, 4 if turn == 0 else 2)
+        found = optimize.minimize(
+            partial(_surprise, space, values, free, weights),
+            [_to_line(name, values[name]) for name in free],
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[tuple(_to_line(name, edge) for edge in SEARCH[name][1]) for name in free],
+            options={"maxiter": STEPS},
+        )
+        values |= {name: _from_line(name, point) for name, point in zip(free, found.x, strict=True)}
+    values = {name: float(six_digits(value)) for name, value in values.items()}
+    return values, _reweighted(space, values, np.ones(space.observed.shape), REWEIGHTINGS)
+
+
+def _to_line(name: str, value: float) -> float:
+    """A parameter on the line on which it is searched: log of a standard deviation, logit of an autocorrelation."""
+    if name.endswith("_phi"):
+        return float(special.logit(value))
+    return float(np.log(value)) if name.endswith("_sd") else value
+
+
+def _from_line(name: str, point: float) -> float:
+    if name.endswith("_phi"):
+        return float(special.expit(point))
+    return float(np.exp(point)) if name.endswith("_sd") else float(point)
+
+
+def _surprise(
+    space: _Space, kept: dict[str, float], free: list[str], weights: np.ndarray, point: np.ndarray
+) -> tuple[float, np.ndarray]:
+    """Minus the log-likelihood and log priors at `point` on the line, and its gradient."""
+    values = kept | {name: _from_line(name, place) for name, place in zip(free, point, strict=True)}
+    filtered = _filter(space, values, weights)
+    gradient = _gradient(space, values, free, weights, filtered)
+    surprise = -filtered.likelihood
+    slopes = np.array([-gradient[name] for name in free])
+    for name, (mean, sd) in PRIORS.items():
+        if name in free:
+            surprise += ((values[name] - mean) / sd) ** 2 / 2
+            slopes[free.index(name)] += (values[name] - mean) / sd**2
+    return surprise, slopes
+
+
+def _gradient(
+    space: _Space, values: dict[str, float], free: list[str], weights: np.ndarray, filtered: _Filtered
+) -> dict[str, float]:
+    """Derivatives of the log-likelihood on the line; those by autocorrelations are numerical."""
+    score, system = _smooth(space, values, weights, filtered), _system(space, values)
+    by_state = score.change * system.change + score.first * np.where(system.phi < 1, system.first, 0)
+    by_noise = score.noise * system.noise / weights
+    mean, own = space.blocks["mean"], space.blocks["own"]
+    gradient = {f"{block}_sd": 2 * by_state[space.blocks[block]].sum() for block in ("own", *FACTORS)}
+    gradient["mean_sd"] = 2 * (score.first[mean] * system.first[mean]).sum()
+    gradient["noise_sd"] = 2 * np.nansum(by_noise)
+    gradient["noise_power"] = -np.nansum(by_noise * space.log_tonnes)
+    gradient["own_power"] = -(by_state[own] * space.log_tonnes).sum()
+    for name in (name for name in free if name.endswith("_phi")):
+        step = 1e-3
+        sides = [
+            _filter(space, values | {name: _from_line(name, _to_line(name, values[name]) + side)}, weights).likelihood
+            for side in (-step, step)
+        ]
+        gradient[name] = (sides[1] - sides[0]) / (2 * step)
+    return gradient

@@ -1,0 +1,216 @@
+"""The joint model: its filter, score and forecasts against the dense Gaussian formulas, and what it learns."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from threadpoolctl import threadpool_limits
+
+from vindima.etl.schemas import QUANTILES
+from vindima.forecasting import joint
+from vindima.forecasting.joint import JointLevels
+from vindima.forecasting.models import log_quantiles
+
+SERIES = ("exports.table_wine", "imports.raisins.ARG", "imports.table_wine", "imports.table_wine.ARG")
+VALUES = {
+    "own_sd": 0.2, "world_sd": 0.1, "product_sd": 0.15, "market_sd": 0.12, "country_sd": 0.3, "noise_sd": 0.4,
+    "mean_sd": 0.9, "own_phi": 0.8, "factor_phi": 0.95, "country_phi": 0.9, "noise_power": 0.3, "own_power": 0.2,
+}  # fmt: skip
+
+
+@pytest.fixture
+def space() -> joint._Space:
+    """Four series of seven years with gaps."""
+    random = np.random.default_rng(4)
+    observed = random.normal(0.5, 0.5, (7, 4))
+    observed[0, 1] = observed[3, 1] = observed[4, 2] = observed[6, 3] = np.nan
+    return joint._Space.of(pd.Index(SERIES), observed, np.array([3.0, 0.5, 5.0, 1.0]))
+
+
+def dense(space: joint._Space, values: dict[str, float], weights: np.ndarray, years: int) -> tuple[np.ndarray, ...]:
+    """Covariance of all true log prices (years × series, flattened), and the variance of the noise beside it."""
+    volume = np.exp(-values["own_power"] * space.log_tonnes)
+    lag = np.abs(np.subtract.outer(np.arange(years), np.arange(years)))
+
+    def stationary(sd: np.ndarray | float, phi: float) -> np.ndarray:
+        return np.asarray(sd) ** 2 * phi**lag / (1 - phi**2)
+
+    def share(name: str) -> np.ndarray:
+        part = space.loading[:, space.blocks[name]]
+        return part @ part.T
+
+    def spread(over_time: np.ndarray, over_series: np.ndarray) -> np.ndarray:
+        return np.kron(over_time, over_series)
+
+    covariance = spread(np.ones((years, years)), values["mean_sd"] ** 2 * np.eye(len(volume)))
+    covariance += spread(stationary(values["own_sd"], values["own_phi"]), np.diag(volume))
+    for block, phi in joint.FACTORS.items():
+        covariance += spread(stationary(values[f"{block}_sd"], values[phi]), share(block))
+    noise = values["noise_sd"] ** 2 * np.exp(-values["noise_power"] * space.log_tonnes)
+    return covariance, (noise / weights).ravel()
+
+
+@pytest.fixture
+def weights(space: joint._Space) -> np.ndarray:
+    return np.random.default_rng(5).uniform(0.3, 1.2, space.observed.shape)
+
+
+def test_likelihood_is_that_of_the_joint_gaussian(space: joint._Space, weights: np.ndarray):
+    covariance, noise = dense(space, VALUES, weights, 7)
+    seen = ~np.isnan(space.observed.ravel())
+    whole = (covariance + np.diag(noise))[np.ix_(seen, seen)]
+    expected = stats.multivariate_normal(cov=whole).logpdf(space.observed.ravel()[seen])
+    assert joint._filter(space, VALUES, weights).likelihood == pytest.approx(expected, abs=1e-9)
+
+
+def test_smoothed_noise_and_its_variance_are_the_conditional_ones(space: joint._Space, weights: np.ndarray):
+    covariance, noise = dense(space, VALUES, weights, 7)
+    seen = ~np.isnan(space.observed.ravel())
+    inverse = np.linalg.inv((covariance + np.diag(noise))[np.ix_(seen, seen)])
+    score = joint._smooth(space, VALUES, weights, joint._filter(space, VALUES, weights))
+    smoothed = noise[seen] * (inverse @ space.observed.ravel()[seen])
+    assert score.smoothed.ravel()[seen] == pytest.approx(smoothed, abs=1e-9)
+    variance = noise[seen] - noise[seen] ** 2 * np.diag(inverse)
+    assert score.smoothed_variance.ravel()[seen] == pytest.approx(variance, abs=1e-9)
+    assert np.isnan(score.smoothed.ravel()[~seen]).all()
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_gradient_is_the_slope_of_the_likelihood(space: joint._Space, weights: np.ndarray, name: str):
+    filtered = joint._filter(space, VALUES, weights)
+    slope = joint._gradient(space, VALUES, list(VALUES), weights, filtered)[name]
+    sides = [
+        joint._filter(
+            space, VALUES | {name: joint._from_line(name, joint._to_line(name, VALUES[name]) + step)}, weights
+        ).likelihood
+        for step in (-1e-5, 1e-5)
+    ]
+    assert slope == pytest.approx((sides[1] - sides[0]) / 2e-5, rel=1e-4, abs=1e-5)
+
+
+def panel(observed: np.ndarray, series: tuple[str, ...], tonnes: np.ndarray | None = None) -> tuple:
+    """Panels as `fit_panel` makes them: years × series of log prices, one quantity for each series, no inflation."""
+    years = pd.period_range("1990", periods=len(observed), freq="Y-DEC", name="year")
+    index = pd.MultiIndex.from_product([series, years], names=["series", "year"])
+    y = pd.DataFrame({"log_price": observed.T.ravel()}, index=index)
+    kilograms = 1000 * np.repeat(np.ones(len(series)) if tonnes is None else tonnes, len(years))
+    x = pd.DataFrame({"quantity_kg": kilograms, "deflator": 1.0}, index=index)
+    return y, x[y["log_price"].notna()].reindex(index)
+
+
+def test_forecast_is_the_conditional_mean(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(joint, "REWEIGHTINGS", 0)
+    random = np.random.default_rng(6)
+    observed = random.normal(0.5, 0.5, (7, 4))
+    observed[6, 1] = np.nan
+    tonnes = np.array([20.0, 2.0, 150.0, 3.0])
+    y, x = panel(observed, SERIES, tonnes)
+    fitted = JointLevels(**VALUES).fit(y, X=x)
+    space = joint._Space.of(pd.Index(SERIES), observed, np.log(tonnes))
+    covariance, noise = dense(space, VALUES, np.ones((9, 4)), 9)
+    seen = np.append(~np.isnan(space.observed.ravel()), np.zeros(8, dtype=bool))
+    known = covariance[np.ix_(seen, seen)] + np.diag(noise[seen])
+    ahead = covariance[32:, seen]
+    mean = space.prior_mean + ahead @ np.linalg.solve(known, space.observed.ravel()[seen[:28]])
+    assert fitted.predict(fh=[2]).iloc[:, 0].to_numpy() == pytest.approx(mean, abs=1e-6)
+    variance = covariance[32:, 32:] - ahead @ np.linalg.solve(known, ahead.T)
+    made = log_quantiles(fitted, [2])
+    scale = np.sqrt(np.diag(variance) + noise[32:])
+    assert (made["q90"] - made["q50"]).to_numpy() == pytest.approx(scale * stats.t.ppf(0.9, joint.NOISE_DF), abs=1e-6)
+
+
+def test_series_without_a_new_price_follows_the_others_of_its_market():
+    observed = np.zeros((20, 3))
+    observed[-1] = [0.5, 0.5, np.nan]
+    series = ("imports.table_wine", "imports.table_wine.ARG", "imports.table_wine.CHL")
+    y, x = panel(observed, series, np.array([1e4, 5e3, 5e3]))
+    made = JointLevels(**(VALUES | {"noise_sd": 0.1})).fit(y, X=x).predict(fh=[1])
+    assert 0.1 < made.loc["imports.table_wine.CHL"].iloc[0, 0] < 0.5
+
+
+def test_one_outlier_moves_the_forecast_less_than_gaussian_noise_would(monkeypatch: pytest.MonkeyPatch):
+    observed = np.zeros((20, 2))
+    observed[-2, 0] = 3.0
+    y, x = panel(observed, ("imports.raisins.ARG", "imports.raisins.TUR"))
+    robust = JointLevels(**VALUES).fit(y, X=x).predict(fh=[1]).iloc[0, 0]
+    monkeypatch.setattr(joint, "REWEIGHTINGS", 0)
+    gaussian = JointLevels(**VALUES).fit(y, X=x).predict(fh=[1]).iloc[0, 0]
+    assert 0 < robust < gaussian / 2
+
+
+def test_large_trader_is_followed_more_than_a_small_one():
+    observed = np.zeros((21, 2))
+    observed[-1] = 1.0
+    y, x = panel(observed, ("imports.raisins.ARG", "exports.table_wine.USA"), np.array([1e5, 2.0]))
+    made = JointLevels(**(VALUES | {"own_power": 0.0, "world_sd": 1e-3})).fit(y, X=x).predict(fh=[1]).iloc[:, 0]
+    assert made.iloc[0] > 1.5 * made.iloc[1]
+
+
+def simulated(n_series: int, n_years: int, seed: int, noise_sd: float = 0.3) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Own levels with phi 0.9 and sd 0.12, a world factor with sd 0.08 and phi 0.95, Student-t(4) noise."""
+    random = np.random.default_rng(seed)
+    own, world, rows = np.zeros(n_series), 0.0, []
+    for _ in range(n_years + 30):
+        own = 0.9 * own + random.normal(0, 0.12, n_series)
+        world = 0.95 * world + random.normal(0, 0.08)
+        rows.append(own + world + noise_sd * random.standard_t(4, n_series))
+    names = tuple(f"imports.table_wine.{number:03}" for number in range(n_series))
+    return np.array(rows[30:]) + random.normal(0, 0.5, n_series), names
+
+
+def test_parameters_that_made_the_data_are_recovered():
+    observed, names = simulated(60, 50, seed=8)
+    y, x = panel(observed, names)
+    fitted = JointLevels().fit(y, X=x)
+    assert fitted.noise_sd_ == pytest.approx(0.3, rel=0.15)
+    assert fitted.own_sd_ == pytest.approx(0.12, rel=0.3)
+    shared = np.sqrt(fitted.world_sd_**2 + fitted.product_sd_**2 + fitted.market_sd_**2)
+    assert shared == pytest.approx(0.08, rel=0.4)
+    assert fitted.country_sd_ < 0.1
+
+
+def test_intervals_hold_their_share_of_simulated_prices():
+    inside = {80: [], 95: []}
+    for seed in range(4):
+        observed, names = simulated(60, 42, seed)
+        y, x = panel(observed[:40], names)
+        made = log_quantiles(JointLevels().fit(y, X=x), [2])
+        came = pd.Series(observed[41])
+        inside[80] += came.between(made["q10"], made["q90"]).tolist()
+        inside[95] += came.between(made["q025"], made["q975"]).tolist()
+    assert np.mean(inside[80]) == pytest.approx(0.80, abs=0.07)
+    assert np.mean(inside[95]) == pytest.approx(0.95, abs=0.04)
+
+
+def test_inflation_is_taken_out_and_the_last_price_level_stays():
+    observed = np.tile(0.03 * np.arange(20.0)[:, None], (1, 2))
+    y, x = panel(observed, ("imports.raisins.ARG", "imports.raisins.TUR"))
+    x["deflator"] = np.tile(np.exp(-0.03 * (np.arange(20.0) - 5)), 2)
+    made = JointLevels(**VALUES).fit(y, X=x).predict(fh=[1, 5]).iloc[:, 0]
+    assert made.to_numpy() == pytest.approx(0.57, abs=1e-6)
+
+
+def test_given_parameters_are_kept_and_give_the_same_forecast_again():
+    observed, names = simulated(6, 25, seed=3)
+    y, x = panel(observed, names)
+    free = JointLevels().fit(y, X=x)
+    found = {name: free.get_fitted_params()[name] for name in free.get_params()}
+    assert set(found) == set(joint.SEARCH)
+    again = JointLevels(**found).fit(y, X=x)
+    pd.testing.assert_frame_equal(log_quantiles(again, [1, 5]), log_quantiles(free, [1, 5]), check_exact=True)
+
+
+def test_number_of_threads_changes_no_bit():
+    observed, names = simulated(12, 30, seed=2)
+    y, x = panel(observed, names)
+    made = []
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            made.append(log_quantiles(JointLevels().fit(y, X=x), [1, 3]))
+    pd.testing.assert_frame_equal(*made, check_exact=True)
+
+
+def test_single_short_series_without_volumes_gives_finite_quantiles():
+    y, _ = panel(np.array([[0.0], [0.2], [0.1]]), ("imports.raisins.ARG",))
+    made = log_quantiles(JointLevels().fit(y), [1, 10])
+    assert np.isfinite(made[list(QUANTILES)]).all(axis=None)
