@@ -11,9 +11,8 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from vindima.errors import VindimaError
-from vindima.forecasting import backtest
 from vindima.serving import auth, store
-from vindima.serving.api import NOT_FORECAST, create_app
+from vindima.serving.api import create_app
 
 SECRET = "a secret of the tests, 32 bytes and more"
 CHILE = "imports.table_wine.CHL"
@@ -461,11 +460,6 @@ def test_series_that_is_not_forecast_is_404_with_the_reason(client: FlaskClient,
     assert "no trade in 2023 (years with a price: 5, the last 2004)" in short["detail"]
     other = problem(client.get("/v1/series/imports.table_wine.OTHER/forecast", headers=bearer), 404)
     assert "it is not one foreign country" in other["detail"]
-
-
-def test_countries_that_are_never_forecast_are_those_of_the_rule() -> None:
-    """The service keeps its own list, because the rule's module takes a second to import."""
-    assert set(backtest.NEVER_FORECAST) == NOT_FORECAST
 
 
 # ---- predictions

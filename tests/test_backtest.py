@@ -7,7 +7,8 @@ import pytest
 from tests.test_models import simulated
 from vindima.errors import VindimaError
 from vindima.etl import schemas
-from vindima.forecasting.backtest import backtest, check_cutoff, eligible, past_errors, rolling
+from vindima.forecasting.backtest import backtest, check_cutoff, past_errors, rolling
+from vindima.forecasting.eligibility import eligible
 from vindima.forecasting.intervals import calibrate, corrected
 from vindima.forecasting.level import LocalLevel
 from vindima.forecasting.models import MODELS

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vindima.etl.schemas import QUANTILES
+from vindima.etl.schemas import QUANTILES, SIDES
 from vindima.forecasting import intervals
 from vindima.forecasting.intervals import FEWEST_ERRORS, Calibration, calibrate, corrected, features
 
@@ -45,7 +45,7 @@ def volatile_and_calm(seed: int) -> pd.DataFrame:
 def test_intervals_hold_their_share_in_calm_and_volatile_series_and_at_each_horizon():
     found = calibrate(volatile_and_calm(1))
     after = corrected(volatile_and_calm(2), found)
-    for level, (lower, upper) in intervals.SIDES.items():
+    for level, (lower, upper) in SIDES.items():
         inside = after["log_actual"].between(after[lower], after[upper])
         assert inside.mean() == pytest.approx(level / 100, abs=0.015)
         for column in ("log_volatility", "horizon"):

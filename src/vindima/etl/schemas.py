@@ -20,6 +20,8 @@ FLOWS = ("imports", "exports")
 GRAPE_CLASSES = ("viniferas", "american_hybrid", "table_grapes", "unclassified")
 COLOURS = ("red", "white_and_rose", "white")
 QUANTILES = {"q025": 0.025, "q10": 0.1, "q50": 0.5, "q90": 0.9, "q975": 0.975}
+SIDES = {80: ("q10", "q90"), 95: ("q025", "q975")}
+"""Level of an interval in per cent → the quantiles that are its sides."""
 FIRST_YEAR_IN_REAIS = 1995
 """The real exists since July 1994: 1995 is its first whole year. Before it the currency changed several times."""
 SMALL_INTEGERS = ("year", "cutoff", "horizon")

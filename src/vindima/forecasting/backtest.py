@@ -8,38 +8,15 @@ import pandas as pd
 from vindima.errors import VindimaError
 from vindima.etl.schemas import QUANTILES
 from vindima.forecasting import intervals
+from vindima.forecasting.eligibility import COUNTRY_KG, COUNTRY_YEARS, TOTAL_YEARS, eligible
 from vindima.forecasting.models import POOLED, estimated, fit_panel, log_quantiles, model
 from vindima.forecasting.stored import six_digits
 
-NEVER_FORECAST = ("OTHER", "UNDECLARED", "SHIP_SUPPLIES", "BRA")
-COUNTRY_YEARS = 12
-COUNTRY_KG = 1000.0
-TOTAL_YEARS = 5
-"""The fewest priced years of a total: exponential smoothing refuses shorter ones. Since 1974 no total has fewer."""
 WARM_UP = 1995
 """First cutoff whose errors calibrate intervals; those before `first_cutoff` are not scored."""
 LONGEST_HORIZON = 10
 ESTIMATED_EVERY = 5
 """Years after which the parameters of a pooled model are estimated anew, from what was known then."""
-
-
-def eligible(prices: pd.DataFrame, cutoff: int) -> list[str]:
-    """The series that are forecast at `cutoff`, sorted, by what was known then.
-
-    All totals, once they have 5 priced years; and each country series with at least 12 years of 1,000 kg or more
-    and a value above 0, one of them the cutoff year. What is no country, and Brazil, never.
-    """
-    known = prices[prices["year"] <= cutoff]
-    total_years = known.loc[known["country"].isna(), "series"].value_counts()
-    traded = known[
-        known["country"].notna()
-        & ~known["country"].isin(NEVER_FORECAST)
-        & (known["quantity_kg"] >= COUNTRY_KG)
-        & (known["value_usd"] > 0)
-    ]
-    years = traded.groupby("series")["year"].agg(["size", "max"])
-    countries = years.index[(years["size"] >= COUNTRY_YEARS) & (years["max"] == cutoff)]
-    return sorted([*total_years.index[total_years >= TOTAL_YEARS], *countries])
 
 
 def check_horizons(horizons: Iterable[int]) -> list[int]:

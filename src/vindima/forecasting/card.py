@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from vindima.forecasting.eligibility import COUNTRY_KG, COUNTRY_YEARS
 from vindima.forecasting.stored import write_text
 from vindima.labels import Language, number
 
@@ -43,7 +44,7 @@ cent stand beside it.
 
 ## Data
 Embrapa Uva e Vinho, Vitibrasil, vintage `{vintage}`; trade from {first_year} to {last_year}. A total is forecast
-always, a country when it has traded at least 1,000 kg in 12 years, the last one among them.
+always, a country when it has traded at least {country_kg} kg in {country_years} years, the last one among them.
 
 ## How it did
 Out of sample, {first_cutoff} to {last_cutoff} as cutoffs, horizons 1 to 3, every model on the same forecasts. Error:
@@ -76,7 +77,7 @@ de 80 e de 95 por cento.
 
 ## Dados
 Embrapa Uva e Vinho, Vitibrasil, edição `{vintage}`; comércio de {first_year} a {last_year}. Um total é sempre
-previsto; um país, quando comerciou ao menos 1.000 kg em 12 anos, entre eles o último.
+previsto; um país, quando comerciou ao menos {country_kg} kg em {country_years} anos, entre eles o último.
 
 ## Como se saiu
 Fora da amostra, com cortes de {first_cutoff} a {last_cutoff}, horizontes de 1 a 3 anos, todos os modelos nas mesmas
@@ -150,6 +151,8 @@ def card(
         candidates=", ".join(f"`{name}`" for name in record["choice"]["mean_absolute_log_error"]),
         intervals=_INTERVALS[record["intervals"]][language],
         vintage=record["vintage"],
+        country_kg=number(COUNTRY_KG, 0, language),
+        country_years=COUNTRY_YEARS,
         first_year=data["first_year"],
         last_year=data["last_year"],
         corrected=number(data["corrected"], 0, language),

@@ -120,9 +120,7 @@ class Forecaster:
         cutoff, series = self.record["cutoff"], sorted(self.history["series"].unique())
         own = log_quantiles(self._fitted, steps).merge(intervals.features(self.history, series, cutoff), on="series")
         made = intervals.corrected(own, self.calibration)[["series", "horizon", *schemas.QUANTILES]]
-        made["cutoff"] = self.record["cutoff"]
-        made["year"] = made["cutoff"] + made["horizon"]
-        made["model"] = self.record["model"]
+        made = made.assign(cutoff=cutoff, year=cutoff + made["horizon"], model=self.record["model"])
         return schemas.validate(backtest.prices_from_logs(made), schemas.FORECASTS)
 
     def save(self, folder: Path) -> None:
@@ -140,10 +138,11 @@ class Forecaster:
 
         Raises VindimaError for a missing file.
         """
+        record = load_record(folder)
         table = schemas.read(folder / "calibration.parquet")
         parts = dict(zip(table["name"].tolist(), table["value"].tolist(), strict=True))
         calibration = intervals.Calibration.of(parts) if parts else None
-        return cls(load_record(folder), schemas.read(folder / "history.parquet"), calibration)
+        return cls(record, schemas.read(folder / "history.parquet"), calibration)
 
 
 def load_record(folder: Path) -> dict[str, Any]:

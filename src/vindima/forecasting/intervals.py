@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from scipy import optimize
 
+from vindima.etl.schemas import SIDES
 from vindima.forecasting.stored import six_digits
 
-SIDES = {80: ("q10", "q90"), 95: ("q025", "q975")}
 FEATURES = ("log_width", "log_volatility", "log_tonnes", "log_horizon")
 FEWEST_ERRORS = 40
 """With fewer past errors the model's own quantiles stand: the 95 per cent interval would rest on one or two."""

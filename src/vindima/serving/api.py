@@ -16,7 +16,8 @@ from werkzeug.exceptions import HTTPException
 from vindima import paths
 from vindima.errors import VindimaError
 from vindima.etl import price_index
-from vindima.forecasting.intervals import SIDES
+from vindima.etl.schemas import SIDES
+from vindima.forecasting.eligibility import NEVER_FORECAST
 from vindima.labels import Language
 from vindima.serving import auth, store
 
@@ -29,7 +30,6 @@ UNIT_VALUE_WARNING = (
 )
 LEVELS = tuple(SIDES)
 LANGUAGES: tuple[Language, ...] = ("en", "pt")
-NOT_FORECAST = {"OTHER", "UNDECLARED", "SHIP_SUPPLIES", "BRA"}
 
 _QUESTION = ("horizon", "level", "currency", "terms")
 _AVAILABLE = {"currency": ("usd", "brl"), "terms": ("nominal", "real")}  # the first of each, so far
@@ -144,7 +144,7 @@ class Answers:
         """Why there is no forecast of `series`, in a sentence."""
         if series not in self._prices:
             return f"There is no series {series}; GET /v1/series lists them."
-        if series.rpartition(".")[2] in NOT_FORECAST:
+        if series.rpartition(".")[2] in NEVER_FORECAST:
             return f"{series} has prices but is not forecast: it is not one foreign country."
         cutoff = self.provenance["cutoff"]
         last = self._prices[series][-1]["year"]

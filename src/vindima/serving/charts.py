@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
-from vindima.forecasting.intervals import SIDES
+from vindima.etl.schemas import SIDES
 from vindima.forecasting.stored import write_text
 from vindima.labels import Language, number
 

@@ -9,8 +9,8 @@ import ipywidgets as widgets
 import pandas as pd
 
 from vindima.etl import price_index
-from vindima.etl.schemas import FIRST_YEAR_IN_REAIS
-from vindima.forecasting.intervals import SIDES
+from vindima.etl.schemas import FIRST_YEAR_IN_REAIS, SIDES
+from vindima.forecasting.eligibility import COUNTRY_KG, COUNTRY_YEARS
 from vindima.labels import FLOWS, TRADE_PRODUCTS, Language, country_name, number, series_name
 from vindima.serving import charts
 from vindima.serving.store import ServedSet
@@ -53,8 +53,8 @@ WORDS = {
         "100 cases.",
     },
     "none": {
-        "pt": "Sem previsão: a série não tem 12 anos com ao menos 1.000 kg, incluído {cutoff}.",
-        "en": "No forecast: the series lacks 12 years with at least 1,000 kg, {cutoff} among them.",
+        "pt": "Sem previsão: a série não tem {years} anos com ao menos {kg} kg, incluído {cutoff}.",
+        "en": "No forecast: the series lacks {years} years with at least {kg} kg, {cutoff} among them.",
     },
     "corrected": {
         "pt": "Círculos abertos: o valor publicado foi corrigido.",
@@ -167,7 +167,11 @@ def sentence(
         coverage = number(100 * served.metrics["all"]["coverage_80"], 0, language)
         said.append(WORDS["measured"][language].format(coverage=coverage))
     else:
-        said.append(WORDS["none"][language].format(cutoff=served.provenance["cutoff"]))
+        said.append(
+            WORDS["none"][language].format(
+                years=COUNTRY_YEARS, kg=number(COUNTRY_KG, 0, language), cutoff=served.provenance["cutoff"]
+            )
+        )
     if known["corrected"].any():
         said.append(WORDS["corrected"][language])
     return " ".join(said)
