@@ -20,25 +20,26 @@ FORECASTS = pd.DataFrame(
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    scored = pd.concat([rows("naive", [0.2, -0.6]), rows("auto_ets", [0.2, -0.5]), rows("level", [0.1, -1.1])])
-    card.write(RECORD, FORECASTS, scored, scores.compare(scored), tmp_path)
+    naive, auto_ets, level = [0.2, -0.6] * 4, [0.2, -0.5] * 4, [0.1, -1.1] * 4
+    scored = pd.concat([rows("naive", naive), rows("auto_ets", auto_ets), rows("level", level)])
+    card.write(RECORD, FORECASTS, scored, scores.stand(scored, "level"), tmp_path)
     return tmp_path
 
 
 def test_card_shows_ours_beside_naive_and_autoets_as_english_readers_write_numbers(folder: Path):
     text = (folder / "card.md").read_text(encoding="utf-8")
     assert "| `naive` | 1.000 |" in text
-    assert "| `auto_ets` | 0.875 | 1.000 | 100.0 % | 100.0 % |" in text
+    assert "| `auto_ets` | 0.875 (0.861–0.893) | 1.714 (1.520–1.871) | 1.000 | 100.0 % | 100.0 % |" in text
     assert "| `level` | 1.500 |" in text
     assert "| 50.0 % | 100.0 % |" in text
     assert "5 of the 7,464 prices" in text
     assert "2 series (1 totals and 1 of single countries), 2024 to 2025" in text
-    assert "2007 to 2008 as cutoffs" in text
+    assert "2007 to 2014 as cutoffs" in text
 
 
 def test_card_in_portuguese_uses_decimal_commas(folder: Path):
     text = (folder / "card.pt-BR.md").read_text(encoding="utf-8")
-    assert "| `auto_ets` | 0,875 | 1,000 | 100,0 % | 100,0 % |" in text
+    assert "| `auto_ets` | 0,875 (0.861–0.893) | 1.714 (1.520–1.871) | 1,000 | 100,0 % | 100,0 % |" in text
     assert "5 dos 7.464 preços" in text
     assert "não o preço de\n  prateleira" in text
     assert "edição `0123456789ab`" in text

@@ -1,13 +1,16 @@
 """The model card, in both languages, written from the numbers of the run."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from vindima.forecasting.eligibility import COUNTRY_KG, COUNTRY_YEARS
+from vindima.forecasting.scores import SCORED_HORIZONS
 from vindima.forecasting.stored import write_text
-from vindima.labels import Language, number
+from vindima.labels import FLOWS, TRADE_PRODUCTS, Language, number
 
 FILES: dict[Language, str] = {"en": "card.md", "pt": "card.pt-BR.md"}
 
@@ -48,10 +51,20 @@ always, a country when it has traded at least {country_kg} kg in {country_years}
 
 ## How it did
 Out of sample, {first_cutoff} to {last_cutoff} as cutoffs, horizons 1 to 3, every model on the same forecasts. Error:
-mean absolute error of the log price relative to naive (below 1 is better). Pinball: mean loss over five quantiles
-relative to AutoETS. Coverage: share of prices inside the interval.
+mean absolute error of the log price relative to naive (below 1 is better). Ours: the error of `{model}` relative to
+this one's. Pinball: mean loss over five quantiles relative to AutoETS. Coverage: share of prices inside the interval.
+In parentheses the 95 per cent interval of a block bootstrap over cutoffs: a difference is one where it excludes 1.
 
 {tables}
+
+Against the prices as published, without today's corrections, it errs {published} of naive ({published_totals} for the
+totals). Forecasts of a price that rests on a correction that is only likely are left out of every score: {unscored}
+of {made} at horizons 1 to 3.
+
+### Where it fails
+{fails}
+
+{parts}
 
 ## Caveats
 - A unit value is value divided by weight: what a kilogram cost on average at the border, not the price on a shelf.
@@ -60,7 +73,8 @@ relative to AutoETS. Coverage: share of prices inside the interval.
 - The source has known errors (weights and values exchanged, rows exchanged between countries, shipments missing in
   some years); {corrected} of the {rows} prices rest on a corrected figure.
 - Scores are averages over series; one series can do much worse. Within a gap of a series the methods that look at
-  one series see the last price carried forward.
+  one series see the last price carried forward, all alike; `level` and `joint` read a gap as a gap.
+- Corrections known today were not known at old cutoffs: past forecasts are made from corrected figures.
 - Nothing that happens after {last_year} is known to it.
 """,
     "pt": """# Ficha do modelo: preços do comércio brasileiro de vinhos, sucos e uvas
@@ -81,10 +95,21 @@ previsto; um país, quando comerciou ao menos {country_kg} kg em {country_years}
 
 ## Como se saiu
 Fora da amostra, com cortes de {first_cutoff} a {last_cutoff}, horizontes de 1 a 3 anos, todos os modelos nas mesmas
-previsões. Erro: erro absoluto médio do log do preço em relação ao ingênuo (menos de 1 é melhor). Pinball: perda média
-em cinco quantis em relação ao AutoETS. Cobertura: parcela dos preços dentro do intervalo.
+previsões. Erro: erro absoluto médio do log do preço em relação ao ingênuo (menos de 1 é melhor). Nosso: o erro de
+`{model}` em relação ao do modelo da linha. Pinball: perda média em cinco quantis em relação ao AutoETS. Cobertura:
+parcela dos preços dentro do intervalo. Entre parênteses, o intervalo de 95 por cento de um bootstrap em blocos de
+cortes: só há diferença onde ele exclui o 1.
 
 {tables}
+
+Frente aos preços como publicados, sem as correções de hoje, erra {published} do ingênuo ({published_totals} nos
+totais). As previsões de um preço que se apoia em uma correção apenas provável ficam fora de todas as notas:
+{unscored} de {made} nos horizontes de 1 a 3 anos.
+
+### Onde ele falha
+{fails}
+
+{parts}
 
 ## Ressalvas
 - O valor unitário é o valor dividido pelo peso: o custo médio de um quilograma na fronteira, não o preço de
@@ -93,7 +118,8 @@ em cinco quantis em relação ao AutoETS. Cobertura: parcela dos preços dentro 
 - A fonte tem erros conhecidos (pesos e valores trocados, linhas trocadas entre países, embarques ausentes em alguns
   anos); {corrected} dos {rows} preços se apoiam em um número corrigido.
 - As notas são médias entre séries; uma série isolada pode ir bem pior. Nas lacunas de uma série, os métodos que olham
-  uma só série veem o último preço repetido.
+  uma só série veem o último preço repetido, todos da mesma forma; `level` e `joint` leem a lacuna como lacuna.
+- As correções de hoje não eram conhecidas nos cortes antigos: as previsões passadas partem dos números corrigidos.
 - Ele nada sabe do que aconteceu depois de {last_year}.
 """,
 }
@@ -108,38 +134,119 @@ _INTERVALS = {
 }
 _GROUPS = {"all": {"en": "All series", "pt": "Todas as séries"}, "totals": {"en": "Totals", "pt": "Totais"}}
 _HEADINGS = {
-    "en": ["model", "error", "pinball", "coverage of 80 %", "coverage of 95 %"],
-    "pt": ["modelo", "erro", "pinball", "cobertura de 80 %", "cobertura de 95 %"],
+    "en": ["model", "error", "ours", "pinball", "coverage of 80 %", "coverage of 95 %"],
+    "pt": ["modelo", "erro", "nosso", "pinball", "cobertura de 80 %", "cobertura de 95 %"],
+}
+_PART_HEADINGS = {
+    "en": ["", "forecasts", "error", "median error", "coverage of 80 %", "coverage of 95 %"],
+    "pt": ["", "previsões", "erro", "erro mediano", "cobertura de 80 %", "cobertura de 95 %"],
 }
 _COUNTS = {"en": "{} series, {} forecasts", "pt": "{} séries, {} previsões"}
+_YEARS_AHEAD = {"en": "{} year(s) ahead", "pt": "{} ano(s) à frente"}
+_FAILS = {
+    "some": {
+        "en": "No better than the last price, as far as these years can tell: {parts}.",
+        "pt": "Não é melhor que o último preço, pelo que estes anos permitem dizer: {parts}.",
+    },
+    "none": {
+        "en": "In no flow, product or horizon is the last price as good, but single series do differ.",
+        "pt": "Em nenhum fluxo, produto ou horizonte o último preço é tão bom, mas séries isoladas diferem.",
+    },
+}
 
 
-def score_table(comparison: pd.DataFrame, group: str, language: Language) -> str:
-    """One group of `scores.compare` as a Markdown table under its name, numbers as `language` writes them."""
-    rows = comparison.loc[group]
-    first = rows.iloc[0]
-    counts = _COUNTS[language].format(*(number(first[name], 0, language) for name in ("n_series", "n_forecasts")))
-    lines = [f"**{_GROUPS[group][language]}** ({counts})", "", f"| {' | '.join(_HEADINGS[language])} |"]
-    lines.append("|---|---:|---:|---:|---:|")
-    for name, row in rows.iterrows():
-        cells = [f"`{name}`"]
-        cells += [number(row[column], 3, language) for column in ("mae_rel_naive", "pinball_rel_autoets")]
-        cells += [f"{number(100 * row[column], 1, language)} %" for column in ("coverage_80", "coverage_95")]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+def score_table(stand: pd.DataFrame, group: str, language: Language) -> str:
+    """One group of `scores.stand` as a Markdown table under its name, numbers as `language` writes them."""
+    rows = _against(stand, "corrected", group)
+    counts = _COUNTS[language].format(
+        *(number(rows[name].iloc[0], 0, language) for name in ("n_series", "n_forecasts"))
+    )
+    cells = [
+        [
+            f"`{row['model']}`",
+            _ratio(row, "mae_rel_naive", language),
+            _ratio(row, "ours_rel", language),
+            number(row["pinball_rel_autoets"], 3, language),
+            *_coverage(row, language),
+        ]
+        for row in rows.to_dict("records")
+    ]
+    return "\n".join([f"**{_GROUPS[group][language]}** ({counts})", "", _markdown(_HEADINGS[language], cells)])
+
+
+def part_table(stand: pd.DataFrame, model: str, language: Language) -> str:
+    """Scores of `model` by horizon, flow and product as a Markdown table."""
+    cells = [
+        [
+            part_name(row["by"], row["group"], language),
+            number(row["n_forecasts"], 0, language),
+            _ratio(row, "mae_rel_naive", language),
+            f"{number(100 * np.expm1(row['median_ae']), 0, language)} %",
+            *_coverage(row, language),
+        ]
+        for row in _parts(stand, model).to_dict("records")
+    ]
+    return _markdown(_PART_HEADINGS[language], cells)
+
+
+def fails(stand: pd.DataFrame, model: str, language: Language) -> str:
+    """The horizons, flows and products in which `model` cannot be told from naive, as a sentence."""
+    rows = _parts(stand, model)
+    alike = rows[rows["mae_rel_naive_high"] >= 1].to_dict("records")
+    named = [
+        f"{part_name(row['by'], row['group'], language)} {_ratio(row, 'mae_rel_naive', language)}" for row in alike
+    ]
+    return _FAILS["some" if named else "none"][language].format(parts=", ".join(named))
+
+
+def part_name(by: str, group: str, language: Language) -> str:
+    """'product', 'table_wine' → 'table wine'; 'horizon', '2' → '2 year(s) ahead'."""
+    if by == "horizon":
+        return _YEARS_AHEAD[language].format(group)
+    return (FLOWS if by == "flow" else TRADE_PRODUCTS)[group][language].lower()
+
+
+def _parts(stand: pd.DataFrame, model: str) -> pd.DataFrame:
+    by_part = stand["by"].isin(["horizon", "flow", "product"])
+    return stand[(stand["actuals"] == "corrected") & (stand["model"] == model) & by_part]
+
+
+def _against(stand: pd.DataFrame, actuals: str, group: str) -> pd.DataFrame:
+    return stand[(stand["actuals"] == actuals) & (stand["by"] == group)]
+
+
+def _ratio(row: Mapping[Any, Any], name: str, language: Language) -> str:
+    """'0.899 (0.868–0.930)'; '1.000' where both are the same model, or no interval is known."""
+    value, low, high = (number(row[f"{name}{side}"], 3, language) for side in ("", "_low", "_high"))
+    return value if low == high or np.isnan(row[f"{name}_low"]) else f"{value} ({low}–{high})"
+
+
+def _coverage(row: Mapping[Any, Any], language: Language) -> list[str]:
+    return [f"{number(100 * row[name], 1, language)} %" for name in ("coverage_80", "coverage_95")]
+
+
+def _markdown(headings: list[str], rows: list[list[str]]) -> str:
+    lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def card(
     record: dict[str, Any],
     forecasts: pd.DataFrame,
-    comparison: pd.DataFrame,
-    cutoffs: tuple[int, int],
+    scored: pd.DataFrame,
+    stand: pd.DataFrame,
     language: Language,
 ) -> str:
-    """The card as Markdown. `record` is `model.json`, `comparison` the answer of `scores.compare`."""
+    """The card as Markdown. `record` is `model.json`, `stand` the answer of `scores.stand` for `scored`."""
     series = forecasts["series"].drop_duplicates()
     n_totals = int((series.str.count(r"\.") == 1).sum())
     data = record["data"]
+    near = scored[(scored["model"] == record["model"]) & scored["horizon"].isin(SCORED_HORIZONS)]
+    against_published = {
+        group: _ratio(rows[rows["model"] == record["model"]].iloc[0], "mae_rel_naive", language)
+        for group in ("all", "totals")
+        for rows in [_against(stand, "published", group)]
+    }
     return _TEXT[language].format(
         n_series=number(len(series), 0, language),
         n_totals=n_totals,
@@ -157,16 +264,21 @@ def card(
         last_year=data["last_year"],
         corrected=number(data["corrected"], 0, language),
         rows=number(data["rows"], 0, language),
-        first_cutoff=cutoffs[0],
-        last_cutoff=cutoffs[1],
-        tables="\n\n".join(score_table(comparison, group, language) for group in ("all", "totals")),
+        first_cutoff=scored["cutoff"].min(),
+        last_cutoff=scored["cutoff"].max(),
+        tables="\n\n".join(score_table(stand, group, language) for group in ("all", "totals")),
+        published=against_published["all"],
+        published_totals=against_published["totals"],
+        unscored=number(near["actual"].isna().sum(), 0, language),
+        made=number(len(near), 0, language),
+        fails=fails(stand, record["model"], language),
+        parts=part_table(stand, record["model"], language),
     )
 
 
 def write(
-    record: dict[str, Any], forecasts: pd.DataFrame, scored: pd.DataFrame, comparison: pd.DataFrame, folder: Path
+    record: dict[str, Any], forecasts: pd.DataFrame, scored: pd.DataFrame, stand: pd.DataFrame, folder: Path
 ) -> None:
-    """Write `card.md` and `card.pt-BR.md` to `folder`. `scored` holds the rows that `comparison` was made from."""
-    cutoffs = (int(scored["cutoff"].min()), int(scored["cutoff"].max()))
+    """Write `card.md` and `card.pt-BR.md` to `folder`. `scored` holds the rows that `stand` was made from."""
     for language, name in FILES.items():
-        write_text(card(record, forecasts, comparison, cutoffs, language), folder / name)
+        write_text(card(record, forecasts, scored, stand, language), folder / name)

@@ -1,17 +1,29 @@
 """How forecasts did against what came: errors of the log price, beside naive and AutoETS on the same forecasts."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from vindima.errors import VindimaError
-from vindima.etl.schemas import QUANTILES
+from vindima.etl.schemas import QUANTILES, SIDES
 from vindima.forecasting.stored import six_digits, write_text
 
 SCORED_HORIZONS = (1, 2, 3)
+ACTUALS = {"corrected": "actual", "published": "actual_published"}
+"""Which prices forecasts are held against → their column in the backtest table."""
+RATIOS = {
+    "mae_rel_naive": ("absolute", "naive"),
+    "rmse_rel_naive": ("square", "naive"),
+    "pinball_rel_autoets": ("pinball", "auto_ets"),
+}
+"""Ratio → what is averaged in both, and the model below the line."""
+BLOCK = 3
+"""Cutoffs in a row that are drawn together: the target years of horizons 1 to 3 overlap over as many."""
+RESAMPLES = 2000
+SEED = 1970
 _KEY = ["series", "cutoff", "horizon"]
 
 
@@ -29,88 +41,152 @@ def log_errors(scored: pd.DataFrame) -> pd.DataFrame:
         np.maximum(alpha * (actual - quantiles[name]), (alpha - 1) * (actual - quantiles[name]))
         for name, alpha in QUANTILES.items()
     ]
+    by_level = {
+        f"inside_{level}": rows["actual"].between(rows[low], rows[high]) for level, (low, high) in SIDES.items()
+    }
+    widths = {f"width_{level}": quantiles[high] - quantiles[low] for level, (low, high) in SIDES.items()}
     return rows[[*_KEY, "model"]].assign(
         total=rows["series"].str.count(r"\.") == 1,
         absolute=error.abs(),
         square=error**2,
         pinball=sum(losses) / len(losses),
-        inside_80=rows["actual"].between(rows["q10"], rows["q90"]),
-        inside_95=rows["actual"].between(rows["q025"], rows["q975"]),
-        width_80=quantiles["q90"] - quantiles["q10"],
-        width_95=quantiles["q975"] - quantiles["q025"],
+        **by_level,
+        **widths,
     )
 
 
-def _shared(scored: pd.DataFrame, horizons: Iterable[int]) -> pd.DataFrame:
-    """Errors at `horizons` of the (series, cutoff, horizon) that every model of `scored` has."""
-    errors = log_errors(scored[scored["horizon"].isin(list(horizons))])
+def _shared(scored: pd.DataFrame) -> pd.DataFrame:
+    """Errors of the (series, cutoff, horizon) that every model of `scored` has."""
+    errors = log_errors(scored)
     models = scored["model"].nunique()
     errors = errors[errors.groupby(_KEY)["model"].transform("nunique") == models]
-    if errors.empty:
+    if not errors["horizon"].isin(SCORED_HORIZONS).any():
         raise VindimaError(
             f"scores: expected forecasts of {', '.join(sorted(scored['model'].unique()))} for the same series, "
-            "cutoffs and horizons with a price to score against, found none"
+            "cutoffs and horizons 1 to 3 with a price to score against, found none"
         )
     return errors
 
 
-def compare(scored: pd.DataFrame, horizons: Iterable[int] = SCORED_HORIZONS) -> pd.DataFrame:
-    """Scores of every model of `scored` over the forecasts that all of them made, all series and totals alone.
+def stand(scored: pd.DataFrame, model: str) -> pd.DataFrame:
+    """Scores of every model of `scored` over the forecasts that all of them made, beside those of `model`, ours.
 
-    `scored` holds rows of the backtest and benchmark tables, `naive` and `auto_ets` among them. The answer is
-    indexed by (group, model), best first: `n_series, n_forecasts, mae, rmse, pinball` in log price, `mae_rel_naive,
-    rmse_rel_naive, pinball_rel_autoets` (ratios of means), `coverage_80, coverage_95` (shares), `width_80, width_95`.
-    """
-    errors = _shared(scored, horizons)
-    groups = {"all": errors, "totals": errors[errors["total"]]}
-    tables = []
-    for rows in groups.values():
-        by = rows.groupby("model")
-        table = pd.DataFrame(
-            {
-                "n_series": by["series"].nunique(),
-                "n_forecasts": by.size(),
-                "mae": by["absolute"].mean(),
-                "rmse": np.sqrt(by["square"].mean()),
-                "pinball": by["pinball"].mean(),
-                "coverage_80": by["inside_80"].mean(),
-                "coverage_95": by["inside_95"].mean(),
-                "width_80": by["width_80"].mean(),
-                "width_95": by["width_95"].mean(),
-            }
-        )
-        table["mae_rel_naive"] = table["mae"] / table["mae"]["naive"]
-        table["rmse_rel_naive"] = table["rmse"] / table["rmse"]["naive"]
-        table["pinball_rel_autoets"] = table["pinball"] / table["pinball"]["auto_ets"]
-        tables.append(table.sort_values("mae"))
-    return pd.concat(tables, keys=groups, names=["group"])
+    `scored` holds rows of the backtest and benchmark tables, `naive` and `auto_ets` among them. One row for each
+    `actuals` (against the corrected prices; or the same forecasts against the published ones), `by` (`all`,
+    `totals`, `horizon`, `flow`, `product`), `group` and `model`, in each group the best first. Horizons 1 to 3,
+    except by horizon.
 
-
-def metrics(scored: pd.DataFrame, model: str, horizons: Iterable[int] = SCORED_HORIZONS) -> dict[str, dict]:
-    """The stand of the published `model`: `{"all": M, "totals": M}`, beside naive and AutoETS on the same forecasts.
-
-    M = `n_series, n_forecasts, horizons, mae_rel_naive, rmse_rel_naive, pinball_rel_autoets, coverage_80,
-    coverage_95`, numbers to 6 significant digits. Raises VindimaError where one of the three is missing.
+    `mae, median_ae, rmse, pinball` of the log price; `coverage_80, coverage_95` shares; `width_80, width_95` of the
+    log intervals. Ratios of means: `mae_rel_naive, rmse_rel_naive, pinball_rel_autoets`, and `ours_rel`, the mae
+    of `model` over this row's; each with `_low` and `_high`, the 95 per cent interval of a circular block bootstrap
+    over cutoffs (Politis and Romano 1992): all forecasts of three cutoffs in a row are drawn together; null with
+    fewer than six cutoffs. Numbers to 6 significant digits. Raises VindimaError where `model`, naive or AutoETS is
+    missing.
     """
     needed = {model, "naive", "auto_ets"}
     if missing := needed - set(scored["model"]):
         raise VindimaError(
             f"scores: expected forecasts of {', '.join(sorted(needed))}; {', '.join(sorted(missing))} missing"
         )
-    table = compare(scored[scored["model"].isin(needed)], horizons).reset_index()
-    ratios = ["mae_rel_naive", "rmse_rel_naive", "pinball_rel_autoets", "coverage_80", "coverage_95"]
+    confirmed = scored[scored["actual"].notna()]
+    tables = []
+    for actuals, column in ACTUALS.items():
+        errors = _shared(confirmed.assign(actual=confirmed[column]))
+        draws = _draws(errors["cutoff"])
+        for by, group, rows in _groups(errors):
+            table = _table(rows, draws, model)
+            tables.append(table.assign(actuals=actuals, by=by, group=group))
+    table = pd.concat(tables).reset_index()
+    counts = ["n_series", "n_forecasts"]
+    words = ["actuals", "by", "group", "model"]
+    numbers = table.drop(columns=[*words, *counts]).apply(six_digits)
+    return pd.concat([table[words + counts], numbers], axis=1)
+
+
+def _groups(errors: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """What is scored apart: (by, group, its errors)."""
+    near = errors[errors["horizon"].isin(SCORED_HORIZONS)]
+    names = near["series"].str.split(".", expand=True)
+    yield "all", "all", near
+    if near["total"].any():
+        yield "totals", "totals", near[near["total"]]
+    for by, keyed, keys in (
+        ("horizon", errors, errors["horizon"]),
+        ("flow", near, names[0]),
+        ("product", near, names[1]),
+    ):
+        for group, rows in keyed.groupby(keys):
+            yield by, str(group), rows
+
+
+def _draws(cutoffs: pd.Series) -> pd.DataFrame:
+    """How often each cutoff (columns) is drawn in each resample (rows): whole circular blocks, cut to the number."""
+    distinct = np.sort(cutoffs.unique())
+    count = len(distinct)
+    random = np.random.default_rng(SEED)
+    starts = random.integers(count, size=(RESAMPLES, -(-count // BLOCK)))
+    drawn = ((starts[:, :, None] + np.arange(BLOCK)) % count).reshape(RESAMPLES, -1)[:, :count]
+    times = (drawn[:, :, None] == np.arange(count)).sum(axis=1)
+    return pd.DataFrame(times, columns=distinct)
+
+
+def _table(rows: pd.DataFrame, draws: pd.DataFrame, ours: str) -> pd.DataFrame:
+    """One row for each model of `rows`, best first."""
+    by = rows.groupby("model")
+    columns: dict[str, pd.Series] = {
+        "n_series": by["series"].nunique(),
+        "n_forecasts": by.size(),
+        "mae": by["absolute"].mean(),
+        "median_ae": by["absolute"].median(),
+        "rmse": np.sqrt(by["square"].mean()),
+        "pinball": by["pinball"].mean(),
+    }
+    columns |= {f"coverage_{level}": by[f"inside_{level}"].mean() for level in SIDES}
+    columns |= {f"width_{level}": by[f"width_{level}"].mean() for level in SIDES}
+    sums = rows.groupby(["cutoff", "model"])[["absolute", "square", "pinball"]].sum().unstack("model")
+    sums = sums.reindex(draws.columns, fill_value=0.0)
+    whole = {loss: pd.DataFrame(sums[loss]).sum() for loss in ("absolute", "square", "pinball")}
+    drawn = {loss: draws.dot(pd.DataFrame(sums[loss])) for loss in whole}
+    ratios: dict[str, tuple[pd.Series, pd.DataFrame]] = {
+        name: (whole[loss] / whole[loss][below], drawn[loss].div(drawn[loss][below], axis=0))
+        for name, (loss, below) in RATIOS.items()
+    }
+    square, squares = ratios["rmse_rel_naive"]
+    ratios["rmse_rel_naive"] = square**0.5, squares**0.5
+    ratios["ours_rel"] = (
+        whole["absolute"][ours] / whole["absolute"],
+        drawn["absolute"].rdiv(drawn["absolute"][ours], axis=0),
+    )
+    known = 1.0 if len(draws.columns) >= 2 * BLOCK else np.nan
+    for name, (ratio, resampled) in ratios.items():
+        low, high = (known * resampled.quantile(level) for level in (0.025, 0.975))
+        columns |= {name: ratio, f"{name}_low": low, f"{name}_high": high}
+    return pd.DataFrame(columns).sort_values("mae")
+
+
+def metrics(table: pd.DataFrame, model: str) -> dict[str, dict]:
+    """The stand of `model` in the answer of `stand`, against the corrected prices: `{"all": M, "totals": M}`.
+
+    M = `n_series, n_forecasts, horizons, mae_rel_naive, rmse_rel_naive, pinball_rel_autoets, coverage_80,
+    coverage_95`.
+    """
+    ours = table[(table["model"] == model) & (table["actuals"] == "corrected") & table["by"].isin(["all", "totals"])]
     answer: dict[str, dict] = {}
-    for row in table[table["model"] == model].to_dict("records"):
+    for row in ours.to_dict("records"):
         counts = {"n_series": int(row["n_series"]), "n_forecasts": int(row["n_forecasts"])}
-        answer[row["group"]] = (
-            counts | {"horizons": list(horizons)} | {name: float(six_digits(row[name])) for name in ratios}
-        )
+        names = [*RATIOS, "coverage_80", "coverage_95"]
+        answer[row["by"]] = counts | {"horizons": list(SCORED_HORIZONS)} | {name: float(row[name]) for name in names}
     return answer
 
 
 def write_metrics(stand: dict[str, dict], path: Path) -> None:
     """Write the answer of `metrics` to `path` as JSON."""
     write_text(json.dumps(stand, indent=2) + "\n", path)
+
+
+def write_stand(table: pd.DataFrame, path: Path) -> None:
+    """Write the answer of `stand` to `path` as CSV."""
+    write_text(table.to_csv(index=False, lineterminator="\n"), path)
 
 
 def choose(scored: pd.DataFrame, candidates: Iterable[str]) -> tuple[str, dict[str, float]]:
@@ -123,7 +199,7 @@ def choose(scored: pd.DataFrame, candidates: Iterable[str]) -> tuple[str, dict[s
         raise VindimaError(
             f"backtest: expected forecasts of {', '.join(names)}; {', '.join(sorted(missing))} missing"
         )
-    errors = _shared(scored[scored["model"].isin(names)], SCORED_HORIZONS)
-    means = errors.groupby("model")["absolute"].mean()
+    errors = _shared(scored[scored["model"].isin(names)])
+    means = errors[errors["horizon"].isin(SCORED_HORIZONS)].groupby("model")["absolute"].mean()
     by_name = {name: float(six_digits(means[name])) for name in names}
     return min(names, key=by_name.__getitem__), by_name
