@@ -17,12 +17,23 @@ FORECASTS = pd.DataFrame(
     {"series": ["imports.raisins", "imports.raisins", "imports.raisins.ARG"], "year": [2024, 2025, 2024]}
 )
 
+PUBLICATION = ["vintage", "model", "cutoff", "horizon", "year"]
+PUBLICATIONS = pd.DataFrame(
+    [
+        ("aaaaaaaaaaaa", "level", 2022, 1, 2023, 96, 0.1, 0.876, 0.8123, 0.9583),
+        ("aaaaaaaaaaaa", "level", 2022, 2, 2024, 0, None, None, None, None),
+        ("0123456789ab", "joint", 2023, 1, 2024, 0, None, None, None, None),
+        ("0123456789ab", "joint", 2023, 2, 2025, 0, None, None, None, None),
+    ],
+    columns=[*PUBLICATION, "n_forecasts", "mae", "mae_rel_naive", "coverage_80", "coverage_95"],
+)
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     naive, auto_ets, level = [0.2, -0.6] * 4, [0.2, -0.5] * 4, [0.1, -1.1] * 4
     scored = pd.concat([rows("naive", naive), rows("auto_ets", auto_ets), rows("level", level)])
-    card.write(RECORD, FORECASTS, scored, scores.stand(scored, "level"), tmp_path)
+    card.write(RECORD, FORECASTS, scored, scores.stand(scored, "level"), PUBLICATIONS, tmp_path)
     return tmp_path
 
 
@@ -30,7 +41,7 @@ def test_card_shows_ours_beside_naive_and_autoets_as_english_readers_write_numbe
     text = (folder / "card.md").read_text(encoding="utf-8")
     assert "| `naive` | 1.000 |" in text
     assert "| `auto_ets` | 0.875 (0.861–0.893) | 1.714 (1.520–1.871) | 1.000 | 100.0 % | 100.0 % |" in text
-    assert "| `level` | 1.500 |" in text
+    assert "| `level` | 1.500 (1.357–1.611) | 1.000 |" in text
     assert "| 50.0 % | 100.0 % |" in text
     assert "5 of the 7,464 prices" in text
     assert "2 series (1 totals and 1 of single countries), 2024 to 2025" in text
@@ -39,7 +50,7 @@ def test_card_shows_ours_beside_naive_and_autoets_as_english_readers_write_numbe
 
 def test_card_in_portuguese_uses_decimal_commas(folder: Path):
     text = (folder / "card.pt-BR.md").read_text(encoding="utf-8")
-    assert "| `auto_ets` | 0,875 (0.861–0.893) | 1.714 (1.520–1.871) | 1,000 | 100,0 % | 100,0 % |" in text
+    assert "| `auto_ets` | 0,875 (0,861–0,893) | 1,714 (1,520–1,871) | 1,000 | 100,0 % | 100,0 % |" in text
     assert "5 dos 7.464 preços" in text
     assert "não o preço de\n  prateleira" in text
     assert "edição `0123456789ab`" in text
@@ -48,3 +59,19 @@ def test_card_in_portuguese_uses_decimal_commas(folder: Path):
 @pytest.mark.parametrize("name", card.FILES.values())
 def test_card_leaves_no_placeholder(folder: Path, name: str):
     assert "{" not in (folder / name).read_text(encoding="utf-8")
+
+
+def test_card_scores_what_was_published_and_says_when_the_rest_will_be(folder: Path):
+    text = (folder / "card.md").read_text(encoding="utf-8")
+    assert "| `aaaaaaaaaaaa` | `level` | 2023 | 1 | 96 | 0.876 | 81.2 % | 95.8 % |" in text
+    assert text.count("`aaaaaaaaaaaa`") == 1
+    waits = "Vintage `0123456789ab` (`joint`, data up to 2023): no price has come since it was published; its first "
+    assert text.count(waits + "score comes with the prices of 2024.") == 1
+    portuguese = (folder / "card.pt-BR.md").read_text(encoding="utf-8")
+    assert "| 0,876 | 81,2 % | 95,8 % |" in portuguese
+    assert "a primeira nota vem com os preços de 2024." in portuguese
+
+
+def test_card_without_any_publication_says_so():
+    assert card.against_actual(PUBLICATIONS[:0], "en") == "Nothing has been published yet."
+    assert card.against_actual(PUBLICATIONS[2:], "pt").startswith("Edição `0123456789ab`")
