@@ -36,7 +36,7 @@ def dense(space: joint._Space, values: dict[str, float], weights: np.ndarray, ye
         return np.asarray(sd) ** 2 * phi**lag / (1 - phi**2)
 
     def share(name: str) -> np.ndarray:
-        part = space.loading[:, space.blocks[name]]
+        part = space.loading.toarray()[:, space.blocks[name]]
         return part @ part.T
 
     def spread(over_time: np.ndarray, over_series: np.ndarray) -> np.ndarray:
@@ -78,7 +78,7 @@ def test_smoothed_noise_and_its_variance_are_the_conditional_ones(space: joint._
 @pytest.mark.parametrize("name", VALUES)
 def test_gradient_is_the_slope_of_the_likelihood(space: joint._Space, weights: np.ndarray, name: str):
     filtered = joint._filter(space, VALUES, weights)
-    slope = joint._gradient(space, VALUES, list(VALUES), weights, filtered)[name]
+    slope = joint._gradient(space, VALUES, weights, filtered)[name]
     sides = [
         joint._filter(
             space, VALUES | {name: joint._from_line(name, joint._to_line(name, VALUES[name]) + step)}, weights

@@ -25,6 +25,7 @@ PRICES = ROOT / "data" / "prices"
 BACKTEST = ROOT / "data" / "backtest"
 BENCHMARK = ROOT / "data" / "benchmark"
 FORECASTS = ROOT / "data" / "forecasts"
+PUBLISHED = ROOT / "data" / "published"
 MODELS = ROOT / "models"
 REPORTS = ROOT / "reports"
 SERVED = Path(os.environ.get("VINDIMA_SERVED") or ROOT / "data" / "served")

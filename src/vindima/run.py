@@ -1,5 +1,6 @@
 """Runs the pipeline, and one stage of it: a notebook executed by Papermill with strict parameters."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -90,21 +91,39 @@ def run_stage(stage: str, overrides: Mapping[str, Any] | None = None, root: Path
 
 
 def run_pipeline(until: str | None = None, force: bool = False) -> None:
-    """`dvc repro` (up to and with stage `until`), then publish the set that the service and the reports read."""
+    """`dvc repro` (up to and with stage `until`), then publish the set that the service and the reports read.
+
+    The first forecasts of a vintage are also kept in `data/published`, and what reads them runs again.
+    """
     from vindima.serving import store
 
-    command = [
-        sys.executable,
-        "-m",
-        "dvc",
-        "repro",
-        *(["--force"] if force else []),
-        *([until] if until else []),
-    ]
+    # Git keeps no empty folder, and DVC wants what a stage depends on.
+    paths.PUBLISHED.mkdir(parents=True, exist_ok=True)
+    _repro([*(["--force"] if force else []), *([until] if until else [])])
+    if until is None:
+        if _keep_forecasts():
+            _repro([])
+        store.publish()
+
+
+def _repro(arguments: list[str]) -> None:
+    command = [sys.executable, "-m", "dvc", "repro", *arguments]
     if subprocess.run(command, cwd=paths.ROOT, check=False).returncode:
         raise VindimaError("the pipeline stopped; the last set that was published goes on being served")
-    if until is None:
-        store.publish()
+
+
+def _keep_forecasts() -> bool:
+    """Whether the forecasts were the first of their vintage, and so were written to `data/published`.
+
+    Those of an earlier `data.last_year` never are: they are an experiment, and would take the vintage's place.
+    """
+    from vindima.etl import schemas
+    from vindima.forecasting import published
+
+    if stage_parameters("tidy", paths.ROOT)["last_year"] is not None:
+        return False
+    vintage = json.loads((paths.RAW / "manifest.json").read_text(encoding="utf-8"))["vintage"]
+    return published.write(schemas.read(paths.FORECASTS / "forecasts.parquet"), vintage, paths.PUBLISHED)
 
 
 def summary() -> str:

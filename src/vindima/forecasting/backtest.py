@@ -9,27 +9,29 @@ from vindima.errors import VindimaError
 from vindima.etl.schemas import QUANTILES
 from vindima.forecasting import intervals
 from vindima.forecasting.eligibility import COUNTRY_KG, COUNTRY_YEARS, TOTAL_YEARS, eligible
-from vindima.forecasting.models import POOLED, estimated, fit_panel, log_quantiles, model
+from vindima.forecasting.models import (
+    POOLED,
+    check_horizons,
+    check_prices,
+    estimated,
+    fit_panel,
+    log_quantiles,
+    model,
+)
 from vindima.forecasting.stored import six_digits
 
 WARM_UP = 1995
 """First cutoff whose errors calibrate intervals; those before `first_cutoff` are not scored."""
-LONGEST_HORIZON = 10
 ESTIMATED_EVERY = 5
 """Years after which the parameters of a pooled model are estimated anew, from what was known then."""
 
 
-def check_horizons(horizons: Iterable[int]) -> list[int]:
-    """The horizons sorted; raises VindimaError unless they are different whole years from 1 to 10."""
-    steps = list(horizons)
-    allowed = range(1, LONGEST_HORIZON + 1)
-    if not steps or len(set(steps)) < len(steps) or any(step not in allowed for step in steps):
-        raise VindimaError(f"horizons: expected different whole years from 1 to {LONGEST_HORIZON}, got {list(steps)}")
-    return sorted(int(step) for step in steps)
-
-
 def check_cutoff(prices: pd.DataFrame, cutoff: int) -> list[str]:
-    """The series eligible at `cutoff`; raises VindimaError where the data do not reach it or none is eligible."""
+    """The series eligible at `cutoff`.
+
+    Raises VindimaError where the data do not reach it, none is eligible, or a price cannot be one.
+    """
+    check_prices(prices)
     if prices.empty:
         raise VindimaError("there is no price to forecast from: expected at least one row in the prices, got none")
     first, newest = int(prices["year"].min()), int(prices["year"].max())
@@ -114,7 +116,8 @@ def backtest(
 
     Nothing after a cutoff enters a forecast made at it. Medians and intervals of the pooled models are corrected by
     their errors at earlier cutoffs, from 1995 on, whose target year the cutoff knew. Raises VindimaError for an
-    unknown model, a horizon outside 1 to 10, a cutoff outside the data or without an eligible series.
+    unknown model, a horizon outside 1 to 10, a cutoff outside the data or without an eligible series, and a price,
+    real price or quantity that is not a finite number above 0.
     """
     steps = check_horizons(horizons)
     check_cutoff(prices, first_cutoff)

@@ -66,6 +66,13 @@ of {made} at horizons 1 to 3.
 
 {parts}
 
+## Forecast against actual
+The first forecasts of each vintage are kept as they were published and are scored when the prices come, whatever the
+model has become since; two vintages with the same cutoff are two publications. Naive is the last price at the cutoff,
+as it stands today.
+
+{against_actual}
+
 ## Caveats
 - A unit value is value divided by weight: what a kilogram cost on average at the border, not the price on a shelf.
   It moves when the mix of goods or countries does.
@@ -111,6 +118,13 @@ totais). As previsões de um preço que se apoia em uma correção apenas prová
 
 {parts}
 
+## Previsto e realizado
+As primeiras previsões de cada edição ficam guardadas como foram publicadas e recebem nota quando os preços chegam,
+por mais que o modelo tenha mudado desde então; duas edições com o mesmo corte são duas publicações. O ingênuo é o
+último preço no corte, como consta hoje.
+
+{against_actual}
+
 ## Ressalvas
 - O valor unitário é o valor dividido pelo peso: o custo médio de um quilograma na fronteira, não o preço de
   prateleira. Ele muda quando muda a composição dos produtos ou dos países.
@@ -153,6 +167,18 @@ _FAILS = {
         "pt": "Em nenhum fluxo, produto ou horizonte o último preço é tão bom, mas séries isoladas diferem.",
     },
 }
+
+_PUBLISHED_HEADINGS = {
+    "en": ["vintage", "model", "year", "years ahead", "forecasts", "error", "coverage of 80 %", "coverage of 95 %"],
+    "pt": ["edição", "modelo", "ano", "anos à frente", "previsões", "erro", "cobertura de 80 %", "cobertura de 95 %"],
+}
+_WAITS = {
+    "en": "Vintage `{vintage}` (`{model}`, data up to {cutoff}): no price has come since it was published; its first "
+    "score comes with the prices of {year}.",
+    "pt": "Edição `{vintage}` (`{model}`, dados até {cutoff}): nenhum preço chegou desde que foi publicada; a "
+    "primeira nota vem com os preços de {year}.",
+}
+_NOTHING_PUBLISHED = {"en": "Nothing has been published yet.", "pt": "Nada foi publicado ainda."}
 
 
 def score_table(stand: pd.DataFrame, group: str, language: Language) -> str:
@@ -206,6 +232,26 @@ def part_name(by: str, group: str, language: Language) -> str:
     return (FLOWS if by == "flow" else TRADE_PRODUCTS)[group][language].lower()
 
 
+def against_actual(publications: pd.DataFrame, language: Language) -> str:
+    """The scores of what was published (the answer of `published.summary`) as a Markdown table, and what waits."""
+    cells = [
+        [
+            f"`{row['vintage']}`",
+            f"`{row['model']}`",
+            str(row["year"]),
+            str(row["horizon"]),
+            number(row["n_forecasts"], 0, language),
+            number(row["mae_rel_naive"], 3, language),
+            *_coverage(row, language),
+        ]
+        for row in publications[publications["n_forecasts"] > 0].to_dict("records")
+    ]
+    waiting = publications[publications.groupby("vintage")["n_forecasts"].transform("sum") == 0]
+    parts = [_markdown(_PUBLISHED_HEADINGS[language], cells)] if cells else []
+    parts += [_WAITS[language].format_map(row) for row in waiting.drop_duplicates("vintage").to_dict("records")]
+    return "\n\n".join(parts) or _NOTHING_PUBLISHED[language]
+
+
 def _parts(stand: pd.DataFrame, model: str) -> pd.DataFrame:
     by_part = stand["by"].isin(["horizon", "flow", "product"])
     return stand[(stand["actuals"] == "corrected") & (stand["model"] == model) & by_part]
@@ -235,9 +281,14 @@ def card(
     forecasts: pd.DataFrame,
     scored: pd.DataFrame,
     stand: pd.DataFrame,
+    publications: pd.DataFrame,
     language: Language,
 ) -> str:
-    """The card as Markdown. `record` is `model.json`, `stand` the answer of `scores.stand` for `scored`."""
+    """The card as Markdown.
+
+    `record` is `model.json`, `stand` the answer of `scores.stand` for `scored`, `publications` that of
+    `published.summary`.
+    """
     series = forecasts["series"].drop_duplicates()
     n_totals = int((series.str.count(r"\.") == 1).sum())
     data = record["data"]
@@ -273,12 +324,18 @@ def card(
         made=number(len(near), 0, language),
         fails=fails(stand, record["model"], language),
         parts=part_table(stand, record["model"], language),
+        against_actual=against_actual(publications, language),
     )
 
 
 def write(
-    record: dict[str, Any], forecasts: pd.DataFrame, scored: pd.DataFrame, stand: pd.DataFrame, folder: Path
+    record: dict[str, Any],
+    forecasts: pd.DataFrame,
+    scored: pd.DataFrame,
+    stand: pd.DataFrame,
+    publications: pd.DataFrame,
+    folder: Path,
 ) -> None:
     """Write `card.md` and `card.pt-BR.md` to `folder`. `scored` holds the rows that `stand` was made from."""
     for language, name in FILES.items():
-        write_text(card(record, forecasts, scored, stand, language), folder / name)
+        write_text(card(record, forecasts, scored, stand, publications, language), folder / name)

@@ -5,14 +5,14 @@ import pandas as pd
 NEVER_FORECAST = ("OTHER", "UNDECLARED", "SHIP_SUPPLIES", "BRA")
 COUNTRY_YEARS = 12
 COUNTRY_KG = 1000.0
-TOTAL_YEARS = 5
-"""The fewest priced years of a total: exponential smoothing refuses shorter ones. Since 1974 no total has fewer."""
+TOTAL_YEARS = 8
+"""The fewest priced years of a total: AutoETS cannot read fewer. Since 1979 no total has fewer."""
 
 
 def eligible(prices: pd.DataFrame, cutoff: int) -> list[str]:
     """The series that are forecast at `cutoff`, sorted, by what was known then.
 
-    All totals, once they have 5 priced years; and each country series with at least 12 years of 1,000 kg or more
+    All totals, once they have 8 priced years; and each country series with at least 12 years of 1,000 kg or more
     and a value above 0, one of them the cutoff year. What is no country, and Brazil, never.
     """
     known = prices[prices["year"] <= cutoff]

@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import linalg, optimize, special, stats
+from scipy import linalg, optimize, sparse, special, stats
 from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
 from threadpoolctl import threadpool_limits
-
-from vindima.forecasting.stored import six_digits
 
 SD, PHI, POWER = (1e-3, 3.0), (0.3, 0.997), (-1.0, 2.0)
 SEARCH = {
@@ -132,8 +131,9 @@ class JointLevels(BaseForecaster):
             for step in range(1, max(steps) + 1):
                 mean = system.phi * mean
                 variance = system.phi[:, None] * variance * system.phi + np.diag(system.change)
-                own = np.einsum("ij,jk,ik->i", self._space.loading, variance, self._space.loading)
-                medians[step] = self._space.prior_mean + self._space.loading @ mean
+                loading = self._space.loading
+                own = np.asarray(loading.multiply(loading @ variance).sum(axis=1)).ravel()
+                medians[step] = self._space.prior_mean + loading @ mean
                 scales[step] = np.sqrt(own + system.noise)
         median, scale = (np.stack([by[step] for step in steps], axis=1).ravel() for by in (medians, scales))
         return median, scale, index
@@ -168,7 +168,7 @@ class _Space:
     observed: np.ndarray
     log_tonnes: np.ndarray
     prior_mean: np.ndarray
-    loading: np.ndarray
+    loading: sparse.csr_array
     blocks: dict[str, slice]
 
     @classmethod
@@ -195,7 +195,7 @@ class _Space:
         )
         sums = table.groupby("market")[["sum", "n"]].transform("sum")
         prior_mean = (sums["sum"] / sums["n"]).to_numpy()
-        return cls(observed - prior_mean, log_tonnes, prior_mean, np.hstack(loadings), blocks)
+        return cls(observed - prior_mean, log_tonnes, prior_mean, sparse.csr_array(np.hstack(loadings)), blocks)
 
 
 @dataclass(frozen=True)
@@ -235,67 +235,93 @@ class _Filtered:
     mean: np.ndarray
     variance: np.ndarray
     likelihood: float
-    years: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]
+    years: list["_Year"]
+
+
+class _Year(NamedTuple):
+    """Which series were seen, gain, innovation over its variance, root of that variance; state after them."""
+
+    seen: np.ndarray
+    gain: np.ndarray
+    scaled: np.ndarray
+    root: np.ndarray
+    mean: np.ndarray
+    variance: np.ndarray
 
 
 def _filter(space: _Space, values: dict[str, float], weights: np.ndarray) -> _Filtered:
     """The Kalman filter (Durbin and Koopman 2012, section 4.3); noise variances are divided by `weights`."""
     system = _system(space, values)
     mean, variance = np.zeros(len(system.phi)), np.diag(system.first)
+    decay, diagonal = np.outer(system.phi, system.phi), np.diag_indices(len(system.phi))
     likelihood, years = 0.0, []
     for year, row in enumerate(space.observed):
         if year:
             mean = system.phi * mean
-            variance = system.phi[:, None] * variance * system.phi + np.diag(system.change)
+            variance = decay * variance
+            variance[diagonal] += system.change
         seen = np.flatnonzero(~np.isnan(row))
         loading = space.loading[seen]
-        covariance = variance @ loading.T
-        expected = loading @ covariance + np.diag(system.noise[seen] / weights[year, seen])
+        spread = loading @ variance
+        expected = loading @ spread.T + np.diag(system.noise[seen] / weights[year, seen])
         root = linalg.cholesky(expected, lower=True, check_finite=False)
         innovation = row[seen] - loading @ mean
         scaled = linalg.cho_solve((root, True), innovation, check_finite=False)
-        gain = linalg.cho_solve((root, True), covariance.T, check_finite=False).T
+        gain = linalg.cho_solve((root, True), spread, check_finite=False).T
         likelihood -= (innovation @ scaled + len(seen) * np.log(2 * np.pi)) / 2 + np.log(np.diag(root)).sum()
-        mean = mean + covariance @ scaled
-        variance = variance - gain @ covariance.T
-        years.append((seen, gain, scaled, root))
+        mean = mean + scaled @ spread
+        taken = gain @ spread
+        variance = np.subtract(variance, taken, out=taken)
+        years.append(_Year(seen, gain, scaled, root, mean, variance))
     return _Filtered(mean, variance, likelihood, years)
 
 
 @dataclass(frozen=True)
 class _Score:
-    """Derivatives of the log-likelihood by the variances: of change and first state (each state), of noise (years ×
-    series); and the smoothed noise with its variance (years × series, NaN where nothing was observed)."""
+    """Derivatives of the log-likelihood by the variances of change and first state and by the autocorrelation, the
+    first state's variance held (each state), and by the variance of noise (years × series); and the smoothed noise
+    with its variance (years × series, NaN where nothing was observed)."""
 
     change: np.ndarray
     first: np.ndarray
+    phi: np.ndarray
     noise: np.ndarray
     smoothed: np.ndarray
     smoothed_variance: np.ndarray
 
 
 def _smooth(space: _Space, values: dict[str, float], weights: np.ndarray, filtered: _Filtered) -> _Score:
-    """The disturbance smoother (Durbin and Koopman 2012, section 4.5) and the score (section 7.3.3)."""
+    """The disturbance smoother (Durbin and Koopman 2012, section 4.5) and the score (section 7.3.3).
+
+    By the autocorrelation it is Σ E[change[t] x[t-1]] / variance of the change, with the covariance of section 4.7.
+    """
     system = _system(space, values)
     size = len(system.phi)
     r, n = np.zeros(size), np.zeros((size, size))
-    change = np.zeros(size)
+    change, phi = np.zeros((2, size))
+    decay = np.outer(system.phi, system.phi)
     u, d = np.full((2, *space.observed.shape), np.nan)
     for year in range(len(space.observed) - 1, -1, -1):
-        seen, gain, scaled, root = filtered.years[year]
+        seen, gain, scaled, root, _, _ = filtered.years[year]
         loading = space.loading[seen]
         carried = n @ gain
         precision = linalg.cho_solve((root, True), np.eye(len(seen)), check_finite=False) + gain.T @ carried
         error = scaled - gain.T @ r
         u[year, seen], d[year, seen] = error, np.diag(precision)
         r = r + loading.T @ error
-        cross = carried @ loading
-        n = n - cross - cross.T + loading.T @ precision @ loading
+        cross = loading.T @ carried.T
+        n -= cross
+        n -= cross.T
+        n += loading.T @ (loading.T @ precision).T
         if year:
             change += (r**2 - np.diag(n)) / 2
-            r, n = system.phi * r, system.phi[:, None] * n * system.phi
+            before = filtered.years[year - 1]
+            smoothed = before.mean + before.variance @ (system.phi * r)
+            phi += r * smoothed - np.einsum("ij,j,ij->i", n, system.phi, before.variance)
+            r = system.phi * r
+            n *= decay
     noise = system.noise / weights
-    return _Score(change, (r**2 - np.diag(n)) / 2, (u**2 - d) / 2, noise * u, noise - noise**2 * d)
+    return _Score(change, (r**2 - np.diag(n)) / 2, phi, (u**2 - d) / 2, noise * u, noise - noise**2 * d)
 
 
 def _reweighted(space: _Space, values: dict[str, float], weights: np.ndarray, times: int) -> np.ndarray:
@@ -309,7 +335,7 @@ def _reweighted(space: _Space, values: dict[str, float], weights: np.ndarray, ti
 
 
 def _estimate(space: _Space, given: dict[str, float | None]) -> tuple[dict[str, float], np.ndarray]:
-    """The parameters, to 6 significant digits, and the weights at them."""
+    """The parameters, as `_rounded`, and the weights at them."""
     free = [name for name, value in given.items() if value is None]
     values = {name: SEARCH[name][0] if value is None else value for name, value in given.items()}
     weights = np.ones(space.observed.shape)
@@ -324,8 +350,16 @@ def _estimate(space: _Space, given: dict[str, float | None]) -> tuple[dict[str, 
             options={"maxiter": STEPS},
         )
         values |= {name: _from_line(name, point) for name, point in zip(free, found.x, strict=True)}
-    values = {name: float(six_digits(value)) for name, value in values.items()}
+    values |= {name: _rounded(name, values[name]) for name in free}
     return values, _reweighted(space, values, np.ones(space.observed.shape), REWEIGHTINGS)
+
+
+def _rounded(name: str, value: float) -> float:
+    """To 2 significant digits, an autocorrelation by its distance from 1: the data say no more of it, and the last
+    digits of a search are not the same on every processor."""
+    if name.endswith("_phi"):
+        return round(1 - float(f"{1 - value:.2g}"), 6)
+    return float(f"{value:.2g}")
 
 
 def _to_line(name: str, value: float) -> float:
@@ -347,7 +381,7 @@ def _surprise(
     """Minus the log-likelihood and log priors at `point` on the line, and its gradient."""
     values = kept | {name: _from_line(name, place) for name, place in zip(free, point, strict=True)}
     filtered = _filter(space, values, weights)
-    gradient = _gradient(space, values, free, weights, filtered)
+    gradient = _gradient(space, values, weights, filtered)
     surprise = -filtered.likelihood
     slopes = np.array([-gradient[name] for name in free])
     for name, (mean, sd) in PRIORS.items():
@@ -357,10 +391,8 @@ def _surprise(
     return surprise, slopes
 
 
-def _gradient(
-    space: _Space, values: dict[str, float], free: list[str], weights: np.ndarray, filtered: _Filtered
-) -> dict[str, float]:
-    """Derivatives of the log-likelihood on the line; those by autocorrelations are numerical."""
+def _gradient(space: _Space, values: dict[str, float], weights: np.ndarray, filtered: _Filtered) -> dict[str, float]:
+    """Derivatives of the log-likelihood on the line."""
     score, system = _smooth(space, values, weights, filtered), _system(space, values)
     by_state = score.change * system.change + score.first * np.where(system.phi < 1, system.first, 0)
     by_noise = score.noise * system.noise / weights
@@ -370,11 +402,13 @@ def _gradient(
     gradient["noise_sd"] = 2 * np.nansum(by_noise)
     gradient["noise_power"] = -np.nansum(by_noise * space.log_tonnes)
     gradient["own_power"] = -(by_state[own] * space.log_tonnes).sum()
-    for name in (name for name in free if name.endswith("_phi")):
-        step = 1e-3
-        sides = [
-            _filter(space, values | {name: _from_line(name, _to_line(name, values[name]) + side)}, weights).likelihood
-            for side in (-step, step)
-        ]
-        gradient[name] = (sides[1] - sides[0]) / (2 * step)
+    moving = system.phi < 1
+    phi = system.phi[moving]
+    by_phi = np.zeros(len(system.phi))
+    # The first state's variance is change / (1 - phi^2); phi is searched by its logit.
+    by_phi[moving] = (score.phi[moving] + score.first[moving] * system.first[moving] * 2 * phi / (1 - phi**2)) * (
+        phi * (1 - phi)
+    )
+    for block, name in {"own": "own_phi", **FACTORS}.items():
+        gradient[name] = gradient.get(name, 0.0) + by_phi[space.blocks[block]].sum()
     return gradient

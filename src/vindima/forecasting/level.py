@@ -5,6 +5,7 @@ import pandas as pd
 from scipy import optimize, special, stats
 from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
 
+from vindima.errors import VindimaError
 from vindima.forecasting.stored import six_digits
 
 SEARCH = {
@@ -31,7 +32,7 @@ class LocalLevel(BaseForecaster):
     are jointly Student-t. The level starts diffuse at the first price; a year without a price has no
     observation. The parameters maximise the likelihood of all series together; one that is given is kept.
 
-    fit: y one column of log prices, X one column of kilograms, both indexed by (series, year).
+    fit: y one column of log prices, X the column `quantity_kg`, both indexed by (series, year).
     predict: the level, the same for every horizon. predict_quantiles: Student-t around it, for the price that
     will be observed: level, its growth with the horizon, and noise.
     """
@@ -69,13 +70,8 @@ class LocalLevel(BaseForecaster):
         X: pd.DataFrame | None,
         fh: ForecastingHorizon | None,
     ) -> "LocalLevel":
-        prices = y.iloc[:, 0].unstack(level=0)
+        prices, log_tonnes = known(y, X)
         observed = prices.to_numpy()
-        if X is None:
-            log_tonnes = np.zeros(observed.shape[1])
-        else:
-            kilograms = X.iloc[:, 0].unstack(level=0)[prices.columns]
-            log_tonnes = np.log(kilograms.where(prices.notna()) / 1000).mean().to_numpy()
         given = {name: getattr(self, name) for name in SEARCH}
         free = [name for name, value in given.items() if value is None]
 
@@ -127,6 +123,27 @@ class LocalLevel(BaseForecaster):
         return pd.DataFrame(
             states["level"].to_numpy()[:, None] + spread[:, None] * standard, index=index, columns=columns
         )
+
+
+def known(y: pd.DataFrame, X: pd.DataFrame | None) -> tuple[pd.DataFrame, np.ndarray]:
+    """Log prices (years × series), and the mean log tonnes of each series in its years with a price (0 without X).
+
+    Raises VindimaError that names a series without any price or with an infinite one, or whose quantities are not
+    above 0.
+    """
+    prices = y.iloc[:, 0].unstack(level=0)
+    _refuse(prices.isna().all(), "a price in at least one year, got none")
+    _refuse(np.isinf(prices).any(), "finite log prices, got an infinite one")
+    if X is None:
+        return prices, np.zeros(prices.shape[1])
+    tonnes = X["quantity_kg"].unstack(level=0)[prices.columns].where(prices.notna()) / 1000
+    _refuse(((tonnes <= 0) | np.isinf(tonnes)).any() | tonnes.isna().all(), "finite quantities above 0 beside prices")
+    return prices, np.log(tonnes).mean().to_numpy()
+
+
+def _refuse(where: pd.Series, expected: str) -> None:
+    if where.any():
+        raise VindimaError(f"{where.idxmax()}: expected {expected}")
 
 
 def _filter(

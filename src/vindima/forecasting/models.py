@@ -20,8 +20,10 @@ from sktime.forecasting.statsforecast import (
 
 from vindima.errors import VindimaError
 from vindima.etl.schemas import QUANTILES
+from vindima.forecasting.eligibility import TOTAL_YEARS
 from vindima.forecasting.joint import JointLevels
 from vindima.forecasting.level import LocalLevel
+from vindima.forecasting.stored import NARROWEST
 
 
 class _NothingRemembered:
@@ -68,6 +70,7 @@ MODELS: dict[str, Callable[[], BaseForecaster]] = {
 POOLED = ("level", "joint")
 CANDIDATES = ("naive", "drift", *POOLED)
 BENCHMARK = ("auto_ets", "auto_arima", "auto_theta")
+LONGEST_HORIZON = 10
 
 
 def model(name: str) -> BaseForecaster:
@@ -77,13 +80,43 @@ def model(name: str) -> BaseForecaster:
     return MODELS[name]()
 
 
+def check_horizons(horizons: Iterable[int]) -> list[int]:
+    """The horizons sorted; raises VindimaError unless they are different whole years from 1 to 10."""
+    steps = list(horizons)
+    allowed = range(1, LONGEST_HORIZON + 1)
+    if not steps or len(set(steps)) < len(steps) or any(step not in allowed for step in steps):
+        raise VindimaError(f"horizons: expected different whole years from 1 to {LONGEST_HORIZON}, got {steps}")
+    return sorted(int(step) for step in steps)
+
+
+def check_prices(prices: pd.DataFrame) -> None:
+    """Raise VindimaError that names the first series and year with two rows, or with no finite number above 0."""
+    for row in prices[prices.duplicated(["series", "year"])].itertuples():
+        raise VindimaError(f"prices of {row.series}: expected one row for {row.year}, got more")
+    for column in ("price_usd_kg", "price_usd_kg_real", "quantity_kg"):
+        for row in prices[~(np.isfinite(prices[column]) & (prices[column] > 0))].to_dict("records"):
+            raise VindimaError(
+                f"prices of {row['series']}, {row['year']}: expected a finite {column} above 0, got {row[column]}"
+            )
+
+
 def panel(prices: pd.DataFrame, series: Iterable[str], cutoff: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What is known of `series` at `cutoff`: a panel of log prices, and one of `quantity_kg` and `deflator`.
 
     Indexed by series and year (annual periods), each from its first price to the cutoff, gaps as NaN. The deflator
-    is the real price over the nominal one.
+    is the real price over the nominal one. Raises VindimaError for no series, one whose first price is not at least
+    eight years old or is not there at all, and what `check_prices` refuses.
     """
     known = prices[prices["series"].isin(list(series)) & (prices["year"] <= cutoff)]
+    check_prices(known)
+    years = (cutoff + 1 - known.groupby("series")["year"].min()).reindex(list(series), fill_value=0)
+    if years.empty:
+        raise VindimaError(f"cutoff {cutoff}: expected at least one series to forecast, got none")
+    if years.min() < TOTAL_YEARS:
+        raise VindimaError(
+            f"{years.idxmin()}: expected at least {TOTAL_YEARS} years from the first price to {cutoff}, "
+            f"got {years.min()}"
+        )
     known = known.assign(deflator=known["price_usd_kg_real"] / known["price_usd_kg"])
     wide = known.pivot(index="year", columns="series", values=["price_usd_kg", "quantity_kg", "deflator"])
     first = int(known["year"].min())
@@ -111,14 +144,18 @@ def estimated(name: str, forecaster: BaseForecaster) -> dict[str, float]:
 
 
 def log_quantiles(forecaster: BaseForecaster, horizons: Iterable[int]) -> pd.DataFrame:
-    """Columns series, horizon and q025 … q975 of the log price; q50 is the point forecast, quantiles never cross."""
-    steps = sorted(horizons)
+    """Columns series, horizon and q025 … q975 of the log price; q50 is the point forecast.
+
+    Quantiles neither cross nor meet: a price that never moved, of which a ready-made method is certain, keeps a
+    hundredth of a per cent between them. Raises VindimaError for a horizon outside 1 to 10.
+    """
+    steps = check_horizons(horizons)
     answer = forecaster.predict_quantiles(fh=steps, alpha=list(QUANTILES.values()))
     answer = answer.set_axis(list(QUANTILES), axis=1)
-    answer["q10"] = answer[["q10", "q50"]].min(axis=1)
-    answer["q025"] = answer[["q025", "q10"]].min(axis=1)
-    answer["q90"] = answer[["q90", "q50"]].max(axis=1)
-    answer["q975"] = answer[["q975", "q90"]].max(axis=1)
+    answer["q10"] = np.minimum(answer["q10"], answer["q50"] - NARROWEST)
+    answer["q025"] = np.minimum(answer["q025"], answer["q10"] - NARROWEST)
+    answer["q90"] = np.maximum(answer["q90"], answer["q50"] + NARROWEST)
+    answer["q975"] = np.maximum(answer["q975"], answer["q90"] + NARROWEST)
     answer["series"] = answer.index.get_level_values(0)
     answer["horizon"] = np.tile(steps, len(answer) // len(steps))
     return answer[["series", "horizon", *QUANTILES]].reset_index(drop=True)

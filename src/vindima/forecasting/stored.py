@@ -4,6 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
+NARROWEST = 1e-4
+"""The least distance of neighbouring quantiles of a log price: it survives the rounding to 6 significant digits."""
+
 
 def six_digits(values: np.ndarray | float) -> np.ndarray:
     """Rounded to 6 significant digits: 0.123456789 → 0.123457; NaN and 0 stay what they are."""
