@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import optimize
 
 from vindima.etl.schemas import SIDES
-from vindima.forecasting.stored import six_digits
+from vindima.forecasting.stored import NARROWEST, six_digits
 
 FEATURES = ("log_width", "log_volatility", "log_tonnes", "log_horizon")
 FEWEST_ERRORS = 40
@@ -16,6 +16,8 @@ FEWEST_ERRORS = 40
 WEIGHTS = tuple(round(step / 20, 2) for step in range(11))
 """The weights of the last price that are tried: 0 to one half."""
 RIDGE = 2.0
+SMALLEST_ERROR, LOG_SCALES = 1e-9, 100.0
+"""What keeps the likelihood finite: prices that never moved are forecast without any error."""
 TYPICAL_CHANGE, CHANGES = 0.15, 3
 """A series' volatility begins as three yearly changes of 15 per cent, so that a short history says little."""
 RECENT = 10
@@ -84,12 +86,12 @@ def calibrate(past: pd.DataFrame) -> Calibration | None:
         return None
     errors = {weight: (past["log_actual"] - _median(past, weight)).abs() for weight in WEIGHTS}
     weight = min(WEIGHTS, key=lambda candidate: float(six_digits(errors[candidate].mean())))
-    error, known = errors[weight].to_numpy(), _features(past)
+    error, known = np.maximum(errors[weight].to_numpy(), SMALLEST_ERROR), _features(past)
     centre = known.mean(axis=0)
 
     def surprise(point: np.ndarray) -> tuple[float, np.ndarray]:
         log_scale = point[0] + (known - centre) @ point[1:]
-        ratio = error * np.exp(-log_scale)
+        ratio = error * np.exp(-np.clip(log_scale, -LOG_SCALES, LOG_SCALES))
         slopes = (known - centre).T @ (1 - ratio) + RIDGE * point[1:]
         return float((log_scale + ratio).sum() + RIDGE * (point[1:] ** 2).sum() / 2), np.append(
             (1 - ratio).sum(), slopes
@@ -110,12 +112,13 @@ def calibrate(past: pd.DataFrame) -> Calibration | None:
 def corrected(own: pd.DataFrame, by: Calibration | None) -> pd.DataFrame:
     """`own` (columns as in `past` of `calibrate`, no actual needed) with the quantiles that `by` gives.
 
-    They never cross. Without a calibration the model's own stand.
+    They never cross, also where past errors were 0. Without a calibration the model's own stand.
     """
     if by is None:
         return own
     median = _median(own, by.weight)
     scale = np.exp(by.intercept + _features(own) @ np.array([by.slopes[feature] for feature in FEATURES]))
+    scale = np.maximum(scale, NARROWEST)
     wide = own.assign(q50=median)
     reach = 0.0
     for level, (lower, upper) in SIDES.items():

@@ -10,6 +10,9 @@ from scipy import linalg, optimize, sparse, special, stats
 from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
 from threadpoolctl import threadpool_limits
 
+from vindima.errors import VindimaError
+from vindima.forecasting.level import known
+
 SD, PHI, POWER = (1e-3, 3.0), (0.3, 0.997), (-1.0, 2.0)
 SEARCH = {
     "own_sd": (0.10, SD),
@@ -106,8 +109,8 @@ class JointLevels(BaseForecaster):
         super().__init__()
 
     def _fit(self, y: pd.DataFrame, X: pd.DataFrame | None, fh: ForecastingHorizon | None) -> "JointLevels":
-        prices = y.iloc[:, 0].unstack(level=0)
-        log_tonnes, log_deflator = _exogenous(X, prices)
+        prices, log_tonnes = known(y, X)
+        log_deflator = _log_deflator(X, len(prices))
         given = {name: getattr(self, name) for name in SEARCH}
         # One thread: these matrices are small, and sums in another order would be other bytes.
         with threadpool_limits(1):
@@ -149,16 +152,14 @@ class JointLevels(BaseForecaster):
         return pd.DataFrame(medians[:, None] + scales[:, None] * standard, index=index, columns=columns)
 
 
-def _exogenous(X: pd.DataFrame | None, prices: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Mean log tonnes of each series in its years with a price; log deflator of each year to money of the last."""
-    if X is None:
-        return np.zeros(prices.shape[1]), np.zeros(len(prices))
-    kilograms = X["quantity_kg"].unstack(level=0)[prices.columns].where(prices.notna())
-    log_tonnes = np.log(kilograms / 1000).mean().to_numpy()
-    if "deflator" not in X:
-        return log_tonnes, np.zeros(len(prices))
+def _log_deflator(X: pd.DataFrame | None, years: int) -> np.ndarray:
+    """Log deflator of each year to money of the last; VindimaError where one is not a finite number above 0."""
+    if X is None or "deflator" not in X:
+        return np.zeros(years)
     deflator = X["deflator"].unstack(level=0).median(axis=1).ffill().bfill()
-    return log_tonnes, np.log(deflator / deflator.iloc[-1]).to_numpy()
+    if not (np.isfinite(deflator) & (deflator > 0)).all():
+        raise VindimaError("deflator: expected finite numbers above 0 in at least one year, got others or none")
+    return np.log(deflator / deflator.iloc[-1]).to_numpy()
 
 
 @dataclass(frozen=True)

@@ -132,18 +132,19 @@ def known(y: pd.DataFrame, X: pd.DataFrame | None) -> tuple[pd.DataFrame, np.nda
     above 0.
     """
     prices = y.iloc[:, 0].unstack(level=0)
-    _refuse(prices.isna().all(), "a price in at least one year, got none")
-    _refuse(np.isinf(prices).any(), "finite log prices, got an infinite one")
+    _refuse(prices.columns[prices.isna().all()], "a price in at least one year, got none")
+    _refuse(prices.columns[np.isinf(prices.to_numpy()).any(axis=0)], "finite log prices, got an infinite one")
     if X is None:
         return prices, np.zeros(prices.shape[1])
     tonnes = X["quantity_kg"].unstack(level=0)[prices.columns].where(prices.notna()) / 1000
-    _refuse(((tonnes <= 0) | np.isinf(tonnes)).any() | tonnes.isna().all(), "finite quantities above 0 beside prices")
+    bad = ((tonnes <= 0) | np.isinf(tonnes)).any() | tonnes.isna().all()
+    _refuse(prices.columns[bad], "finite quantities above 0 beside its prices")
     return prices, np.log(tonnes).mean().to_numpy()
 
 
-def _refuse(where: pd.Series, expected: str) -> None:
-    if where.any():
-        raise VindimaError(f"{where.idxmax()}: expected {expected}")
+def _refuse(series: pd.Index, expected: str) -> None:
+    if len(series):
+        raise VindimaError(f"{series[0]}: expected {expected}")
 
 
 def _filter(

@@ -109,13 +109,13 @@ def panel(prices: pd.DataFrame, series: Iterable[str], cutoff: int) -> tuple[pd.
     """
     known = prices[prices["series"].isin(list(series)) & (prices["year"] <= cutoff)]
     check_prices(known)
-    years = (cutoff + 1 - known.groupby("series")["year"].min()).reindex(list(series), fill_value=0)
-    if years.empty:
+    seen = (cutoff + 1 - known.groupby("series")["year"].min()).reindex(list(series), fill_value=0)
+    if seen.empty:
         raise VindimaError(f"cutoff {cutoff}: expected at least one series to forecast, got none")
-    if years.min() < TOTAL_YEARS:
+    if seen.min() < TOTAL_YEARS:
         raise VindimaError(
-            f"{years.idxmin()}: expected at least {TOTAL_YEARS} years from the first price to {cutoff}, "
-            f"got {years.min()}"
+            f"{seen.idxmin()}: expected a first price at least {TOTAL_YEARS} years before the end of {cutoff}, "
+            f"got {seen.min()}"
         )
     known = known.assign(deflator=known["price_usd_kg_real"] / known["price_usd_kg"])
     wide = known.pivot(index="year", columns="series", values=["price_usd_kg", "quantity_kg", "deflator"])
