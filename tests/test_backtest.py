@@ -7,20 +7,21 @@ import pytest
 from tests.test_models import simulated
 from vindima.errors import VindimaError
 from vindima.etl import schemas
+from vindima.forecasting import intervals
 from vindima.forecasting.backtest import backtest, check_cutoff, past_errors, rolling
 from vindima.forecasting.eligibility import eligible
 from vindima.forecasting.intervals import calibrate, corrected
 from vindima.forecasting.level import LocalLevel
-from vindima.forecasting.models import MODELS
+from vindima.forecasting.models import MODELS, POOLED
 
 CHILE = "imports.table_wine.CHL"
 TOTAL = "imports.table_wine"
 
 
-def test_total_is_eligible_with_five_years_and_without_trade_at_the_cutoff():
+def test_total_is_eligible_with_eight_years_and_without_trade_at_the_cutoff():
     prices = simulated(("CHL",), 2000, 2010)
-    assert eligible(prices, 2003) == []
-    assert eligible(prices, 2004) == [TOTAL]
+    assert eligible(prices, 2006) == []
+    assert eligible(prices, 2007) == [TOTAL]
     assert TOTAL in eligible(prices[prices["year"] != 2010], 2010)
 
 
@@ -42,23 +43,29 @@ def test_what_is_no_foreign_country_is_never_forecast(code: str):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_nothing_after_a_cutoff_moves_a_forecast_made_at_it(name: str):
-    prices = simulated(("ARG", "CHL", "ITA", "PRT"), 1993)
+def test_nothing_after_a_cutoff_moves_a_forecast_made_at_it(name: str, monkeypatch: pytest.MonkeyPatch):
+    """Every price, quantity, value and deflator of every series changes, and one series trades no more."""
+    prices = simulated(("ARG", "CHL", "ITA", "PRT"), 1990)
     cutoff = 2013
     later = prices["year"] > cutoff
-    factor = np.random.default_rng(5).uniform(0.2, 5, len(prices))
-    changed = prices.assign(
-        price_usd_kg=prices["price_usd_kg"].where(~later, prices["price_usd_kg"] * factor),
-        quantity_kg=prices["quantity_kg"].where(~later, prices["quantity_kg"] / factor),
-        value_usd=prices["value_usd"].where(~later, prices["value_usd"] * 3),
-        corrected=later,
-    )
+    random = np.random.default_rng(5)
+    changed = prices.assign(corrected=later)
+    for column in ("price_usd_kg", "price_usd_kg_real", "quantity_kg", "value_usd"):
+        factor = np.exp(random.uniform(0.1, 2, len(prices)) * random.choice([-1, 1], len(prices)))
+        changed[column] = prices[column].where(~later, prices[column] * factor)
+        assert (changed[column] != prices[column]).equals(later)
+    stopped = changed[~((changed["series"] == CHILE) & (changed["year"] > cutoff + 1))]
+    learned = []
+    monkeypatch.setattr(intervals, "calibrate", lambda past: learned.append(calibrate(past)) or learned[-1])
     made, again = (
-        backtest([name], table, cutoff - 1, cutoff, [1, 2]).query("cutoff == @cutoff") for table in (prices, changed)
+        backtest([name], table, cutoff - 1, cutoff, [1, 2]).query("cutoff == @cutoff") for table in (prices, stopped)
     )
-    forecasts = ["series", "horizon", "forecast", *schemas.QUANTILES]
-    assert not np.allclose(made["actual"], again["actual"])
-    pd.testing.assert_frame_equal(made[forecasts], again[forecasts], check_exact=True)
+    assert (len(learned), None in learned) == (4 if name in POOLED else 0, False)
+    both = made.merge(again, on=["series", "horizon"], suffixes=("", "_again"))
+    assert len(both) == len(again) == len(made) - 1 == 9
+    assert (both["actual"] != both["actual_again"]).all()
+    for column in ("forecast", *schemas.QUANTILES):
+        assert both[column].equals(both[f"{column}_again"].rename(column))
 
 
 def test_rows_are_the_target_years_with_a_price_and_keep_the_contract():
@@ -149,3 +156,48 @@ def test_impossible_request_says_what_was_expected(arguments: tuple, sentence: s
 def test_prices_without_rows_are_refused():
     with pytest.raises(VindimaError, match="there is no price to forecast from"):
         check_cutoff(simulated().iloc[:0], 2010)
+
+
+@pytest.mark.parametrize("which", ["every", "one"])
+def test_prices_that_never_moved_are_forecast_with_finite_intervals(which: str):
+    prices = simulated(("CHL", "ARG"), 1985, 2010)
+    constant = np.full(len(prices), True) if which == "every" else prices["series"] == CHILE
+    prices = prices.assign(
+        **{name: prices[name].mask(constant, 2.0) for name in ("price_usd_kg", "price_usd_kg_real")}
+    )
+    made = schemas.validate(backtest(MODELS, prices, 2008, None, [1, 2]), schemas.BACKTEST)
+    assert (made["q90"] > made["q50"] * 1.00005).all()
+    assert (made["q10"] < made["q50"] * 0.99995).all()
+    if which == "every":
+        assert np.allclose(made["forecast"], 2.0)
+
+
+def test_country_without_trade_at_a_cutoff_has_no_forecast_from_there_and_later_ones_see_the_gap():
+    prices = simulated(("CHL",), 1985, 2010).query("country == 'CHL' and year != 2007")
+    made = schemas.validate(backtest(MODELS, prices, 2006, None, [1, 2]), schemas.BACKTEST)
+    for _, rows in made.groupby("model"):
+        assert rows[["cutoff", "year"]].to_numpy().tolist() == [
+            [2006, 2008],
+            [2008, 2009],
+            [2008, 2010],
+            [2009, 2010],
+        ]
+
+
+def test_cutoff_whose_target_years_have_no_price_has_no_rows():
+    prices = simulated(("CHL",), 1985, 2010)
+    made = backtest(MODELS, prices[~prices["year"].isin([2007, 2008])], 2006, 2006, [1, 2])
+    assert schemas.validate(made, schemas.BACKTEST).empty
+
+
+@pytest.mark.parametrize("year", [2003, 2015])
+def test_price_that_is_none_is_refused_by_series_and_year_wherever_it_stands(year: int):
+    prices = simulated()
+    prices.loc[(prices["series"] == CHILE) & (prices["year"] == year), "price_usd_kg"] = np.inf
+    with pytest.raises(VindimaError, match=rf"prices of {CHILE}, {year}: expected a finite price_usd_kg above 0"):
+        backtest(["naive"], prices, 2010, None, [1])
+
+
+def test_unknown_model_is_refused():
+    with pytest.raises(VindimaError, match="'prophet' is not known"):
+        backtest(["naive", "prophet"], simulated(("CHL",), 2000), 2013, None, [1])

@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -124,3 +125,43 @@ def test_package_that_is_not_locked_is_named(tmp_path: Path):
     lock.write_text(LOCK.replace("scipy==", "scipy>="))
     with pytest.raises(VindimaError, match=r"requirements\.txt: expected a locked version of scipy"):
         locked_versions(lock)
+
+
+@pytest.mark.parametrize("horizon", [0, 50])
+def test_fitted_forecaster_refuses_an_impossible_horizon(
+    horizon: int, prices: pd.DataFrame, scored: pd.DataFrame, lock: Path
+):
+    fitted = Forecaster.fit(prices, favouring(scored, "naive"), 5, "0123456789ab", lock)
+    with pytest.raises(VindimaError, match=rf"from 1 to 10, got \[{horizon}\]"):
+        fitted.predict(horizon)
+
+
+def test_prices_without_rows_are_refused(prices: pd.DataFrame, scored: pd.DataFrame, lock: Path):
+    with pytest.raises(VindimaError, match="there is no price to forecast from"):
+        Forecaster.fit(prices.iloc[:0], scored, 5, "0123456789ab", lock)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0])
+def test_series_that_holds_no_prices_is_refused_by_its_name(
+    value: float, prices: pd.DataFrame, scored: pd.DataFrame, lock: Path
+):
+    bad = prices.assign(price_usd_kg=prices["price_usd_kg"].mask(prices["country"] == "ITA", value))
+    with pytest.raises(VindimaError, match=r"prices of imports.table_wine.ITA, 1998: expected a finite price_usd_kg"):
+        Forecaster.fit(bad, scored, 5, "0123456789ab", lock)
+
+
+@pytest.mark.parametrize("model", CANDIDATES)
+def test_single_series_that_never_moved_is_forecast_at_its_price(model: str, scored: pd.DataFrame, lock: Path):
+    prices = simulated(("CHL",), 1998).query("country == 'CHL'").assign(price_usd_kg=2.0, price_usd_kg_real=2.0)
+    made = Forecaster.fit(prices, favouring(scored, model), 5, "0123456789ab", lock).predict()
+    assert made["forecast"].tolist() == [2.0] * 5
+    assert ((made["q90"] > 2) & (made["q10"] < 2)).all()
+
+
+@pytest.mark.parametrize("model", CANDIDATES)
+def test_years_without_a_price_before_the_cutoff_leave_finite_forecasts(
+    model: str, prices: pd.DataFrame, scored: pd.DataFrame, lock: Path
+):
+    gap = prices[~((prices["country"] == "ITA") & prices["year"].isin([2005, 2006])) & (prices["year"] != 2010)]
+    made = Forecaster.fit(gap, favouring(scored, model), 5, "0123456789ab", lock).predict()
+    assert made.groupby("series").size().tolist() == [5] * 7

@@ -6,6 +6,7 @@ import pytest
 from scipy import stats
 from threadpoolctl import threadpool_limits
 
+from vindima.errors import VindimaError
 from vindima.etl.schemas import QUANTILES
 from vindima.forecasting import joint
 from vindima.forecasting.joint import JointLevels
@@ -216,3 +217,20 @@ def test_single_short_series_without_volumes_gives_finite_quantiles():
     y, _ = panel(np.array([[0.0], [0.2], [0.1]]), ("imports.raisins.ARG",))
     made = log_quantiles(JointLevels().fit(y), [1, 10])
     assert np.isfinite(made[list(QUANTILES)]).all(axis=None)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0, -1.0])
+def test_deflator_that_is_none_is_refused(value: float):
+    y, x = panel(np.zeros((5, 2)), ("imports.raisins.ARG", "imports.raisins.TUR"))
+    with pytest.raises(VindimaError, match="deflator: expected finite numbers above 0"):
+        JointLevels(**VALUES).fit(y, X=x.assign(deflator=value))
+
+
+def test_series_with_one_price_borrows_the_rest_from_the_others():
+    observed, names = simulated(6, 25, seed=3)
+    observed[:, 0] = np.nan
+    observed[12, 0] = 0.4
+    made = log_quantiles(JointLevels().fit(*panel(observed, names)), [1, 10])
+    widths = (made["q90"] - made["q10"])[made["horizon"] == 1]
+    assert np.isfinite(made[list(QUANTILES)]).all(axis=None)
+    assert widths.iloc[0] > widths.iloc[1:].max()

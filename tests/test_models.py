@@ -4,9 +4,15 @@ import pytest
 
 from vindima.errors import VindimaError
 from vindima.etl.schemas import QUANTILES
+from vindima.forecasting import joint
 from vindima.forecasting.level import LocalLevel
 from vindima.forecasting.models import MODELS, POOLED, fit_panel, log_quantiles, model, panel
 
+GIVEN = {
+    "level": {"level_sd": 0.1, "noise_sd": 0.3, "volume_power": 0.3, "scale_df": 5.0},
+    "joint": {name: start for name, (start, _) in joint.SEARCH.items()},
+}
+"""Parameters of the pooled models for tests that need none estimated."""
 COUNTRIES = ("ARG", "CHL", "FRA", "ITA", "PRT", "URY")
 
 
@@ -76,6 +82,86 @@ def test_constant_series_is_forecast_at_its_constant(name: str):
     prices = prices.assign(price_usd_kg=2.0, price_usd_kg_real=2.0)
     made = log_quantiles(fit_panel(name, model(name), prices, ["imports.table_wine.CHL"], 2010), [1, 2])
     assert np.allclose(made["q50"], np.log(2), atol=1e-9)
+    assert np.isfinite(made[list(QUANTILES)]).all(axis=None)
+    assert (made[list(QUANTILES)].diff(axis=1).iloc[:, 1:] > 5e-5).all(axis=None)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_constant_series_among_others_has_finite_quantiles_that_do_not_meet(name: str):
+    prices = simulated(("ARG", "CHL"), 1990, 2010)
+    chile = prices["country"] == "CHL"
+    prices["price_usd_kg"] = prices["price_usd_kg"].mask(chile, 2.0)
+    made = log_quantiles(fit_panel(name, model(name), prices, sorted(prices["series"].unique()), 2010), [1, 5])
+    assert np.isfinite(made[list(QUANTILES)]).all(axis=None)
+    assert (made[list(QUANTILES)].diff(axis=1).iloc[:, 1:] > 5e-5).all(axis=None)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_gaps_before_the_cutoff_and_at_it_give_finite_quantiles(name: str):
+    prices = simulated(("ARG", "CHL"), 1990, 2010)
+    gap = (prices["country"] == "CHL") & prices["year"].isin([2000, 2001, 2010])
+    nobody = prices["year"] == 2005
+    made = log_quantiles(
+        fit_panel(name, model(name), prices[~(gap | nobody)], sorted(prices["series"].unique()), 2010), [1, 5]
+    )
+    assert made["series"].nunique() == 3
+    assert np.isfinite(made[list(QUANTILES)]).all(axis=None)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("horizons", [[0], [1, 50], []])
+def test_horizon_that_no_model_is_asked_for_is_refused(name: str, horizons: list[int]):
+    prices = simulated(("CHL",), 1990, 2010)
+    fitted = fit_panel(name, model(name).set_params(**GIVEN.get(name, {})), prices, ["imports.table_wine"], 2010)
+    with pytest.raises(VindimaError, match=r"horizons: expected different whole years from 1 to 10, got \["):
+        log_quantiles(fitted, horizons)
+
+
+@pytest.mark.parametrize("column", ["price_usd_kg", "price_usd_kg_real", "quantity_kg"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0, -1.0])
+def test_number_that_can_be_no_price_or_quantity_is_refused_by_series_and_year(column: str, value: float):
+    prices = simulated(("CHL",), 1990, 2010)
+    prices.loc[(prices["country"] == "CHL") & (prices["year"] == 2003), column] = value
+    with pytest.raises(
+        VindimaError, match=rf"prices of imports.table_wine.CHL, 2003: .* {column} above 0, got {value}"
+    ):
+        panel(prices, ["imports.table_wine.CHL"], 2010)
+    assert panel(prices, ["imports.table_wine.CHL"], 2002)[0].notna().all(axis=None)
+
+
+def test_two_prices_of_one_year_are_refused():
+    prices = simulated(("CHL",), 1990, 2010)
+    with pytest.raises(VindimaError, match=r"prices of imports.table_wine: expected one row for 2005, got more"):
+        panel(pd.concat([prices, prices[prices["year"] == 2005]]), ["imports.table_wine"], 2010)
+
+
+@pytest.mark.parametrize(
+    ("series", "cutoff", "years"),
+    [
+        ("imports.table_wine.XXX", 2010, 0),
+        ("imports.table_wine.CHL", 1996, 7),
+        ("imports.table_wine.CHL", 1989, 0),
+        ("imports.table_wine", 1970, 0),
+    ],
+)
+@pytest.mark.parametrize("name", MODELS)
+def test_series_that_is_absent_or_too_short_is_named(name: str, series: str, cutoff: int, years: int):
+    prices = simulated(("CHL",), 1980, 2010)
+    prices = prices[prices["country"].isna() | (prices["year"] >= 1990)]
+    sentence = f"^{series}: expected a first price at least 8 years before the end of {cutoff}, got {years}$"
+    with pytest.raises(VindimaError, match=sentence):
+        fit_panel(name, model(name), prices, ["imports.table_wine", series], cutoff)
+
+
+def test_panel_of_no_series_is_refused():
+    with pytest.raises(VindimaError, match="expected at least one series to forecast, got none"):
+        panel(simulated(("CHL",), 1990, 2010), [], 2010)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_reads_a_series_of_eight_years(name: str):
+    prices = simulated(("CHL",), 2003, 2010)
+    made = log_quantiles(fit_panel(name, model(name), prices, ["imports.table_wine.CHL"], 2010), [1, 2])
     assert np.isfinite(made[list(QUANTILES)]).all(axis=None)
 
 
@@ -166,3 +252,22 @@ def test_level_without_volumes_gives_every_series_the_same_noise():
 def test_level_stays_finite_on_a_single_short_series():
     y, x = log_panel({"one": [0.0, 0.2]}, {"one": 5e3})
     assert np.isfinite(log_quantiles(LocalLevel().fit(y, X=x), [1, 10])[list(QUANTILES)]).all(axis=None)
+
+
+@pytest.mark.parametrize(
+    ("prices", "kilograms", "sentence"),
+    [
+        ([np.nan] * 4, 1e3, "bad: expected a price in at least one year, got none"),
+        ([0.0, np.inf, 0.2, 0.1], 1e3, "bad: expected finite log prices"),
+        ([0.0, 0.1, 0.2, 0.1], 0.0, "bad: expected finite quantities above 0"),
+        ([0.0, 0.1, 0.2, 0.1], np.inf, "bad: expected finite quantities above 0"),
+        ([0.0, 0.1, 0.2, 0.1], np.nan, "bad: expected finite quantities above 0"),
+    ],
+)
+@pytest.mark.parametrize("name", POOLED)
+def test_pooled_model_refuses_a_series_that_it_cannot_read_by_its_name(
+    name: str, prices: list[float], kilograms: float, sentence: str
+):
+    y, x = log_panel({"bad": prices, "good": [0.0, 0.2, 0.1, 0.3]}, {"bad": kilograms, "good": 1e3})
+    with pytest.raises(VindimaError, match=sentence):
+        model(name).fit(y, X=x)
