@@ -10,7 +10,7 @@ run: $(ready) ## Run the pipeline (dvc repro) and say where the results are
 	@vindima run
 
 test: $(ready) ## Run every test that needs no network
-	@pytest -m "not services"
+	@pytest -m "not services and not committed" -n auto --dist loadgroup
 
 test-services: $(ready) ## Run the slower tests: a browser (chromium), object stores, the benchmark notebook
 	@pytest -m services
@@ -28,7 +28,7 @@ bench: $(ready) ## Measure speed and memory, side by side; the table goes to rep
 	@python -m benchmarks
 
 verify: $(ready) ## Force every stage and compare with dvc.lock
-	@dvc repro --force && git diff --exit-code --stat -- dvc.lock && echo "every stage gave what dvc.lock says"
+	@dvc repro --force && git diff --exit-code --stat -- dvc.lock && pytest -q -m committed && echo "every stage gave what dvc.lock says"
 
 refresh: $(ready) ## Collect from the live site, then run the pipeline
 	@vindima collect --source live && dvc commit --force collect && vindima run

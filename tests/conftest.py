@@ -35,9 +35,15 @@ def reviewed_tables() -> dict[str, pd.DataFrame]:
             ("imports_table_wine", "AUS", 2013, 5.0, 9.0, 3.0, 9.0, "likely", "perhaps", True),
         ]),
         (schemas.FINDINGS, [
-            ("exchanged", "confirmed", "Kilograms and dollars are exchanged.", "Quilos e dólares trocados."),
-            ("perhaps", "likely", "Two rows are exchanged.", "Duas linhas trocadas."),
-            ("parts", "left", "The parts exceed the total.", "As partes excedem o total."),
+            (
+                "exchanged", "confirmed", "exports_table_wine", 2013, 2013,
+                "Kilograms and dollars are exchanged.", "Quilos e dólares trocados.",
+            ),
+            (
+                "perhaps", "likely", "imports_table_wine exports_table_wine", 2012, 2013,
+                "Two rows are exchanged.", "Duas linhas trocadas.",
+            ),
+            ("parts", "left", "sales", 2013, 2013, "The parts exceed the total.", "As partes excedem o total."),
         ]),
         (schemas.CROSSCHECK, [
             ("RUS", 2012, 5000.0, 4000.0, 5000.0, 4000.0, 5000.0, 4000.0, "equal", "equal"),

@@ -1,5 +1,10 @@
-"""Sites for tests: the mirror with some answers changed, and one that fails as an old server does."""
+"""Sites for tests: the mirror with some answers changed, and one that fails as an old server does.
 
+What they serve is a vintage that stays the same when another one is bundled: see `earlier`.
+"""
+
+import dataclasses
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -8,9 +13,49 @@ from pathlib import Path
 
 from werkzeug.wrappers import Request, Response
 
-from vindima.ingestion import mirror
+from vindima.ingestion import figures, mirror, parse
+from vindima.ingestion.catalogue import TABLES
+from vindima.ingestion.figures import Bundled, BundledTable
 
-FIGURES = Path(__file__).parent.parent / "data" / "figures"
+BUNDLED = Path(__file__).parent.parent / "data" / "figures"
+DAY, LAST_YEAR = "2025-01-19", 2023
+_FOLDER = tempfile.TemporaryDirectory(prefix="vindima-figures-")
+FIGURES = Path(_FOLDER.name)
+
+
+def earlier() -> Bundled:
+    """The bundled figures up to LAST_YEAR, as if retrieved on DAY, every download with semicolons and LF."""
+    bundled = figures.read(BUNDLED)
+    tables = {}
+    for slug, item in bundled.tables.items():
+        columns = parse.read_columns(item.layout.header, TABLES[slug])
+        width = len(TABLES[slug].measures)
+        later = {
+            index for position, index in enumerate(columns.cells) if columns.years[position // width] > LAST_YEAR
+        }
+        header, *records = (
+            [field for index, field in enumerate(line) if index not in later]
+            for line in [item.layout.header, *item.layout.records]
+        )
+        layout = dataclasses.replace(
+            item.layout, header=header, records=records, encoding="utf-8", separator=";", line_ending="\n",
+            final_newline=True,
+        )  # fmt: skip
+        tables[slug] = BundledTable(parse.from_layout(layout, TABLES[slug]), layout, DAY)
+    return Bundled(tables, [note for note in bundled.footnotes if note.year <= LAST_YEAR])
+
+
+def of_downloads(folder: Path, to: Path) -> Path:
+    """`to`, now holding the figures of the site's downloads in `folder`, with the bundled footnotes."""
+    tables = {}
+    for slug, table in TABLES.items():
+        layout = parse.read_layout((folder / f"{table.download}.csv").read_bytes(), table)
+        tables[slug] = BundledTable(parse.from_layout(layout, table), layout, DAY)
+    figures.save(Bundled(tables, figures.read(BUNDLED).footnotes), [], to)
+    return to
+
+
+figures.save(earlier(), [line for line in figures.history(BUNDLED) if line["to"] <= DAY], FIGURES)
 MIRROR = mirror.create_mirror(FIGURES)
 
 Change = Callable[[Request, Response], Response | None]

@@ -27,13 +27,23 @@ PUBLICATIONS = pd.DataFrame(
     ],
     columns=[*PUBLICATION, "n_forecasts", "mae", "mae_rel_naive", "coverage_80", "coverage_95"],
 )
+AGAINST = pd.DataFrame(
+    [
+        ("aaaaaaaaaaaa", "imports.raisins", 1, 2023, 1.5, 1.25, 1.75, 1.25, 2.0),
+        ("aaaaaaaaaaaa", "imports.raisins", 2, 2024, 1.5, 1.0, 2.0, 1.25, 1.75),
+        ("aaaaaaaaaaaa", "imports.table_wine", 2, 2024, 3.5, 3.0, 4.0, 3.25, 4.25),
+        ("aaaaaaaaaaaa", "exports.raisins", 2, 2024, 3.5, 3.0, 4.0, 3.25, None),
+        ("aaaaaaaaaaaa", "imports.raisins.ARG", 2, 2024, 1.5, 1.0, 2.0, 1.25, 1.75),
+    ],
+    columns=["vintage", "series", "horizon", "year", "forecast", "q10", "q90", "naive", "actual"],
+)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     naive, auto_ets, level = [0.2, -0.6] * 4, [0.2, -0.5] * 4, [0.1, -1.1] * 4
     scored = pd.concat([rows("naive", naive), rows("auto_ets", auto_ets), rows("level", level)])
-    card.write(RECORD, FORECASTS, scored, scores.stand(scored, "level"), PUBLICATIONS, tmp_path)
+    card.write(RECORD, FORECASTS, scored, scores.stand(scored, "level"), PUBLICATIONS, AGAINST, tmp_path)
     return tmp_path
 
 
@@ -44,7 +54,7 @@ def test_card_shows_ours_beside_naive_and_autoets_as_english_readers_write_numbe
     assert "| `level` | 1.500 (1.357–1.611) | 1.000 |" in text
     assert "| 50.0 % | 100.0 % |" in text
     assert "5 of the 7,464 prices" in text
-    assert "2 series (1 totals and 1 of single countries), 2024 to 2025" in text
+    assert "2 series (1 total and 1 of single countries), 2024 to 2025" in text
     assert "2007 to 2014 as cutoffs" in text
 
 
@@ -64,12 +74,45 @@ def test_card_leaves_no_placeholder(folder: Path, name: str):
 def test_card_scores_what_was_published_and_says_when_the_rest_will_be(folder: Path):
     text = (folder / "card.md").read_text(encoding="utf-8")
     assert "| `aaaaaaaaaaaa` | `level` | 2023 | 1 | 96 | 0.876 | 81.2 % | 95.8 % |" in text
-    assert text.count("`aaaaaaaaaaaa`") == 1
     waits = "Vintage `0123456789ab` (`joint`, data up to 2023): no price has come since it was published; its first "
     assert text.count(waits + "score comes with the prices of 2024.") == 1
     portuguese = (folder / "card.pt-BR.md").read_text(encoding="utf-8")
     assert "| 0,876 | 81,2 % | 95,8 % |" in portuguese
     assert "a primeira nota vem com os preços de 2024." in portuguese
+
+
+def test_totals_of_the_newest_year_stand_beside_what_came(folder: Path):
+    text = (folder / "card.md").read_text(encoding="utf-8")
+    assert "as vintage `aaaaaaaaaaaa` forecast them:" in text
+    lines = [line for line in text.splitlines() if line.endswith(("| inside |", "| outside |"))]
+    assert lines == [
+        "| Imports of raisins | 2024 | 1.50 | 1.00 – 2.00 | 1.25 | 1.75 | inside |",
+        "| Imports of table wine | 2024 | 3.50 | 3.00 – 4.00 | 3.25 | 4.25 | outside |",
+    ]
+    assert "| Importação de uvas passas | 2024 | 1,50 |" in (folder / "card.pt-BR.md").read_text(encoding="utf-8")
+
+
+def test_every_total_stands_with_its_error_and_the_prices_that_its_intervals_held():
+    """Naive errs as much as ours on raisins, half as much on wine; the 80 per cent interval reaches 1 in logs."""
+    ours, naive = [0.5, -1.5] * 5, [0.5, -1.5] * 5
+    both = [
+        *(rows(model, log) for model, log in (("ours", ours), ("naive", naive), ("auto_ets", naive))),
+        *(
+            rows(model, log, series="imports.table_wine")
+            for model, log in (("ours", [0.2] * 10), ("naive", [0.4] * 10), ("auto_ets", [0.4] * 10))
+        ),
+    ]
+    scored = pd.concat(both)
+    far = scored[scored["series"] == "imports.raisins"].assign(horizon=2)
+    scored = pd.concat([scored, far])
+    stand = scores.stand(scored, "ours")
+    table = card.total_table(stand, scored, "ours", "en")
+    assert "| Imports of raisins | 20 | 1.000 | 172 % | 10 of 20 | 20 of 20 | 5 of 10 |" in table
+    assert "| Imports of table wine | 10 | 0.500 | 22 % | 10 of 10 | 10 of 10 | 10 of 10 |" in table
+    failing = card.fails(stand, "ours", "en")
+    assert "Imports of raisins 1.000" in failing
+    assert "Imports of table wine" not in failing
+    assert "2 years ahead 1.000" in failing
 
 
 def test_card_without_any_publication_says_so():

@@ -11,10 +11,10 @@ from vindima.etl import corrections, schemas
 from vindima.etl.corrections import apply, applying
 
 FINDINGS = """\
-finding,decision,en,pt
-swap,confirmed,Exchanged.,Trocados.
-guess,likely,Perhaps.,Talvez.
-odd,left,Odd.,Raro.
+finding,decision,tables,first_year,last_year,en,pt
+swap,confirmed,exports_table_wine,2012,2013,Exchanged.,Trocados.
+guess,likely,imports_table_wine exports_table_wine,2013,2013,Perhaps.,Talvez.
+odd,left,sales,2013,2013,Odd.,Raro.
 """
 ENTRIES = """\
 finding,table,country,year,quantity_kg_published,value_usd_published,quantity_kg,value_usd
@@ -125,7 +125,15 @@ def test_unknown_scope_is_refused(trade: pd.DataFrame, register: pd.DataFrame):
             "2013, CHL: expected a number in value_usd_published, got 'many'",
         ),
         ("swap,exports_table_wine,CHL,2013,6,5,-1,6", "2013, CHL: expected a number in quantity_kg, got '-1'"),
+        ("swap,exports_table_wine,CHL,2013,6,5,inf,6", "2013, CHL: expected a number in quantity_kg, got 'inf'"),
+        ("swap,exports_table_wine,CHL,2000.5,6,5,1,6", "CHL: expected a year in year, got '2000.5'"),
+        ("swap,exports_table_wine,CHL,70000,6,5,1,6", "CHL: expected a year in year, got '70000'"),
         ("swap,production,CHL,2013,6,5,1,6", "production 2013, CHL: expected a table of imports or exports"),
+        (
+            "swap,imports_table_wine,CHL,2013,6,5,1,6",
+            r"2013, CHL: .* of the finding swap \(exports_table_wine, 2012 to 2013\), got imports_table_wine, 2013",
+        ),
+        ("swap,exports_table_wine,CHL,2014,6,5,1,6", "CHL: expected a table and years of the finding swap .* 2014"),
         ("swop,exports_table_wine,CHL,2013,6,5,1,6", r"2013, CHL: .* confirmed or likely, got 'swop' \(not there\)"),
         ("odd,exports_table_wine,CHL,2013,6,5,1,6", r"2013, CHL: .* confirmed or likely, got 'odd' \(left\)"),
     ],
@@ -138,9 +146,13 @@ def test_bad_entry_of_the_register_is_refused_by_name(tmp_path: Path, entry: str
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("swap,left,Again.,De novo.", "finding: .*swap"),
-        ("new,perhaps,New.,Novo.", "decision: expected .*got perhaps"),
-        ("new,left,New.,", "pt: expected"),
+        ("swap,left,sales,2013,2013,Again.,De novo.", "finding: .*swap"),
+        ("new,perhaps,sales,2013,2013,New.,Novo.", "decision: expected .*got perhaps"),
+        ("new,left,sales,2013,2013,New.,", "pt: expected"),
+        ("new,left,sales wine,2013,2013,New.,Novo.", "new: expected tables of the catalogue, got 'sales wine'"),
+        ("new,left,,2013,2013,New.,Novo.", "new: expected tables of the catalogue, got ''"),
+        ("new,left,sales,2013,2012,New.,Novo.", "new: expected two years, got '2013' and '2012'"),
+        ("new,left,sales,13,2012,New.,Novo.", "new: expected two years, got '13' and '2012'"),
     ],
 )
 def test_bad_finding_is_refused_by_name(tmp_path: Path, line: str, message: str):
@@ -169,13 +181,11 @@ def test_every_correction_of_the_project_follows_from_a_finding_that_tells_why()
     assert confirmed["pt"].str.contains("Comex Stat").all()
 
 
-def test_correction_from_smoothness_is_only_likely():
-    register = corrections.register(paths.FIGURES).set_index(["table", "country", "year"])
-    exchanged = register.loc["imports_table_wine"]
-    assert set(exchanged.index) == {(country, year) for country in ("AUS", "AUT") for year in (2018, 2019)}
-    assert (exchanged["certainty"] == "likely").all()
-    assert (
-        schemas.validate(register.reset_index().assign(applied=True), schemas.CORRECTIONS)["certainty"]
-        .isin(["likely", "confirmed"])
-        .all()
-    )
+def test_rows_that_were_exchanged_on_internal_evidence_are_only_likely():
+    """What a likely correction takes from one country it gives to the other."""
+    register = corrections.register(paths.FIGURES)
+    likely = register[register["certainty"] == "likely"]
+    assert {"AUS", "AUT"} <= set(likely["country"])
+    sums = likely.groupby(["table", "year"])[[*corrections.PUBLISHED, *corrections.USED]].sum()
+    assert (sums[corrections.PUBLISHED].to_numpy() == sums[corrections.USED].to_numpy()).all()
+    schemas.validate(register.assign(applied=True), schemas.CORRECTIONS)

@@ -7,17 +7,23 @@ import requests
 from bs4 import BeautifulSoup
 from werkzeug.test import Client
 
+from tests.sites import FIGURES, LAST_YEAR, of_downloads
 from vindima.errors import VindimaError
 from vindima.ingestion import mirror, parse
 from vindima.ingestion.catalogue import TABLES, Table
 from vindima.ingestion.parse import Page
 
-FIGURES = Path(__file__).parent.parent / "data" / "figures"
-
 
 @pytest.fixture(scope="module")
 def client() -> Client:
     return Client(mirror.create_mirror(FIGURES))
+
+
+@pytest.fixture(scope="module")
+def of_2025(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Client:
+    """The mirror of the downloads that were retrieved with the saved pages."""
+    downloads = shared_data / "vitibrasil" / "2025-01_to2023"
+    return Client(mirror.create_mirror(of_downloads(downloads, tmp_path_factory.mktemp("figures"))))
 
 
 def saved_pages(folder: Path) -> list[tuple[Path, Table, int]]:
@@ -43,12 +49,12 @@ def css_names(html: bytes) -> set[tuple[str, str]]:
     return {(tag.name, str(name)) for tag in inside for name in tag.get("class") or [""]}
 
 
-def test_pages_equal_the_saved_ones_of_the_same_vintage_cell_by_cell(client, shared_data):
+def test_pages_equal_the_saved_ones_of_the_same_vintage_cell_by_cell(of_2025, shared_data):
     pages = saved_pages(shared_data / "html" / "2025-01")
     assert len(pages) == 24
     for path, table, year in pages:
         real = parse.read_page(path.read_bytes(), table, year)
-        copy = mirrored(client, table, year)
+        copy = mirrored(of_2025, table, year)
         assert copy.rows == real.rows, path.name
         assert copy.totals == real.totals, path.name
         assert (copy.title, copy.year, copy.headings) == (real.title, real.year, real.headings), path.name
@@ -60,13 +66,13 @@ def test_pages_equal_the_saved_ones_of_the_same_vintage_cell_by_cell(client, sha
         ], path.name
 
 
-def test_pages_of_a_later_vintage_share_structure_and_the_rows_that_both_have(client, shared_data):
+def test_pages_of_a_later_vintage_share_structure_and_the_rows_that_both_have(of_2025, shared_data):
     pages = saved_pages(shared_data / "html" / "2025-05")
     assert len(pages) == 18
     shared = 0
     for path, table, year in pages:
         real = parse.read_page(path.read_bytes(), table, year)
-        copy = mirrored(client, table, year)
+        copy = mirrored(of_2025, table, year)
         assert (copy.title, copy.headings, copy.suboptions) == (real.title, real.headings, real.suboptions)
         assert copy.download == real.download
         assert (copy.first_year, copy.last_year) == (1970, 2023)
@@ -99,7 +105,7 @@ def test_options_of_the_menu_and_the_year_limits_stand_on_every_page(client):
     html = client.get("/index.php?opcao=opt_06&subopcao=subopt_04").data
     assert [value for value, _ in parse.read_menu(html)] == [f"opt_0{number}" for number in range(1, 8)]
     (year,) = BeautifulSoup(html, "lxml").select("input[name=ano]")
-    assert (year["min"], year["max"]) == ("1970", "2023")
+    assert (year["min"], year["max"]) == ("1970", str(LAST_YEAR))
 
 
 @pytest.mark.parametrize("query", ["", "?opcao=opt_01", "?opcao=opt_07", "?opcao=opt_99"])
@@ -113,13 +119,13 @@ def test_an_option_without_a_table_shows_the_menu_alone(client, query):
 @pytest.mark.parametrize(
     ("query", "slug", "year"),
     [
-        ("opcao=opt_05", "imports_table_wine", 2023),
-        ("opcao=opt_05&subopcao=subopt_99", "imports_table_wine", 2023),
-        ("opcao=opt_06&subopcao=subopt_03", "exports_fresh_grapes", 2023),
+        ("opcao=opt_05", "imports_table_wine", LAST_YEAR),
+        ("opcao=opt_05&subopcao=subopt_99", "imports_table_wine", LAST_YEAR),
+        ("opcao=opt_06&subopcao=subopt_03", "exports_fresh_grapes", LAST_YEAR),
         ("opcao=opt_04&ano=1969", "sales", 1970),
-        ("opcao=opt_04&ano=2030", "sales", 2023),
-        ("opcao=opt_04&ano=ontem", "sales", 2023),
-        ("opcao=opt_04&ano=", "sales", 2023),
+        ("opcao=opt_04&ano=2030", "sales", LAST_YEAR),
+        ("opcao=opt_04&ano=ontem", "sales", LAST_YEAR),
+        ("opcao=opt_04&ano=", "sales", LAST_YEAR),
     ],
 )
 def test_defaults_are_the_first_suboption_and_the_nearest_year(client, query, slug, year):

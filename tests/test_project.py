@@ -89,12 +89,15 @@ def test_every_environment_variable_is_in_the_readme():
 
 def test_every_column_of_the_stored_tables_is_in_the_readme():
     from vindima.etl import schemas
+    from vindima.forecasting import scenario
 
-    for contract in (value for value in vars(schemas).values() if isinstance(value, schemas.Contract)):
+    known = [value for value in vars(schemas).values() if isinstance(value, schemas.Contract)]
+    for contract in [*known, scenario.EFFECTS]:
         for column in contract.schema.columns:
             assert f"`{column}`" in README, f"{contract.name}.{column}"
 
 
+@pytest.mark.committed
 def test_scores_in_both_readmes_are_those_of_the_metrics_file():
     metrics = json.loads((ROOT / "reports" / "metrics.json").read_text(encoding="utf-8"))
     portuguese = (ROOT / "README.pt-BR.md").read_text(encoding="utf-8")

@@ -73,8 +73,8 @@ def test_damaged_file_is_named(tmp_path: Path):
     [
         (lambda made: made.assign(forecast=made["forecast"] + 1), "the forecast is the median"),
         (lambda made: made.assign(q10=np.nan), "q10: expected not_nullable"),
-        (lambda made: made.drop(columns="horizon"), "horizon"),
-        (lambda made: made.assign(horizon="one"), "is damaged"),
+        (lambda made: made.drop(columns="horizon"), "got horizon"),
+        (lambda made: made.assign(horizon="one"), "horizon: expected a whole number .* got one"),
         (lambda made: pd.concat([made, table(2021, {CHILE: 2.0})]), r"expected one cutoff, got \[2021, 2022\]"),
     ],
 )

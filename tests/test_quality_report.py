@@ -22,12 +22,14 @@ def text(page: str) -> str:
 
 
 def test_page_says_how_much_is_corrected_withheld_and_missing(served: store.ServedSet):
-    assert "publishes 8 figures and marks in 1 tables, from 2012 to 2013. 2 cells" in text(
-        quality.data_quality_page(served, "en")
-    )
-    assert "publica 8 números e marcas em 1 tabelas, de 2012 a 2013. 2 células" in text(
-        quality.data_quality_page(served, "pt")
-    )
+    english, portuguese = (text(quality.data_quality_page(served, language)) for language in ("en", "pt"))
+    assert "publishes 8 figures and marks in 1 table, from 2012 to 2013." in english
+    assert "Corrected cells, all of foreign trade: 2; withheld by the source: 0; without" in english
+    assert "publica 8 números e marcas em 1 tabela, de 2012 a 2013." in portuguese
+    two = served.review.counts.assign(table=["exports_table_wine", "sales"])
+    review = store.Review(**{**vars(served.review), "counts": two})
+    both = store.ServedSet(**{**vars(served), "review": review})
+    assert "marks in 2 tables, from" in text(quality.data_quality_page(both, "en"))
 
 
 def test_page_says_what_the_corrections_change_and_how_sure_they_are(served: store.ServedSet):
@@ -45,8 +47,8 @@ def test_page_counts_agreement_with_the_second_source_before_and_after(served: s
 
 def test_page_tells_totals_flags_and_findings_in_the_readers_language(served: store.ServedSet):
     english, portuguese = (text(quality.data_quality_page(served, language)) for language in ("en", "pt"))
-    assert "Of 2 printed totals, 1 are the sum of their parts and 1 are not (1 of these by 20 units" in english
-    assert "The checks flag 3 published figures; 2 are explained" in english
+    assert "Printed totals: 2. Equal to the sum of their parts: 1; different: 1, 1 of them by 20 units" in english
+    assert "Flags of the checks on published figures: 3; explained by the register below: 2." in english
     assert "The parts exceed the total." in english
     assert "As partes excedem o total." in portuguese
     assert "The parts" not in portuguese
@@ -58,7 +60,7 @@ def test_page_counts_each_kind_of_revision_by_table(served: store.ServedSet):
     changes.append(revisions.Revision("imports_raisins", "year_added", year=2023))
     served.manifest["revisions"] = revisions.record(changes, "2024-05", "2025-01-19")
     english = text(quality.data_quality_page(served, "en"))
-    assert "3 changes in 1 comparisons of vintages" in english
+    assert "Changes: 3; comparisons of vintages: 1." in english
     assert re.search(r"2024-05 → 2025-01-19\s+Imports of raisins\s+1\s+2 ", english)
 
 
@@ -66,6 +68,14 @@ def test_source_line_names_vintage_its_date_and_the_second_source(served: store.
     page = text(quality.data_quality_page(served, "en"))
     assert "vintage 0123456789ab, retrieved 2025-01-19, data to 2013" in page
     assert "Comex Stat (MDIC), extracted 2023-11-18" in page
+    assert re.search(r"Newest figures: exports 2013; 2013 ended \d+ months ago\.", page)
+
+
+def test_every_finding_stands_beside_its_tables_and_years(served: store.ServedSet):
+    english, portuguese = (text(quality.data_quality_page(served, language)) for language in ("en", "pt"))
+    assert re.search(r"Exports of table wine, 2013\s+Kilograms and dollars are exchanged\.", english)
+    assert re.search(r"Imports of table wine; Exports of table wine, 2012–2013\s+Two rows are exchanged\.", english)
+    assert re.search(r"Exportação de vinhos de mesa, 2013\s+Quilos e dólares trocados\.", portuguese)
 
 
 def test_vintage_before_the_second_source_begins_has_no_cross_check(served: store.ServedSet):

@@ -5,6 +5,7 @@ import dataclasses
 import html
 import io
 import re
+from datetime import date
 from pathlib import Path
 
 import pandas as pd
@@ -30,8 +31,82 @@ def test_sentence_is_computed_and_written_as_the_reader_writes(served):
     assert "Em 2023, um quilograma custou US$ 2,50." in page
     assert "Para 2024, a previsão é de US$ 2,50; em 80 de cada 100 casos assim o preço deve ficar" in page
     assert "entre US$ 1,25 e US$ 3,75" in page
-    assert "conteve o preço em 84 de cada 100 casos" in page
     assert "In 2023 a kilogram cost US$ 2.50." in reports.outlook_page(served, "imports.table_wine", "en")
+
+
+def record(**counts: tuple[int, int, int]) -> pd.DataFrame:
+    """One year ahead, for each series of imports: how many forecasts, and how many an interval of 80 and 95 held."""
+    rows = [(f"imports.{name}", 1, *of) for name, of in counts.items()]
+    far = [(f"imports.{name}", 2, 50, 0, 0) for name in counts]
+    return pd.DataFrame(rows + far, columns=["series", "horizon", "n_forecasts", "held_80", "held_95"])
+
+
+def test_sentence_says_the_series_own_record_one_year_ahead_beside_that_of_all():
+    kept = record(table_wine=(16, 16, 16), raisins=(16, 8, 12), grape_juice=(8, 4, 6))
+    assert reports.record_sentence(kept, "imports.table_wine", 1, "en") == (
+        "In past forecasts of this series one year ahead, made only with what was known then, that interval held the "
+        "price in 16 of 16; over all 3 series, in 70 of 100."
+    )
+    assert "conteve o preço em 8 de 16; no conjunto das 3 séries, em 70 de 100." in (
+        reports.record_sentence(kept, "imports.raisins", 1, "pt")
+    )
+
+
+@pytest.mark.parametrize(
+    ("forecasts", "english", "portuguese"),
+    [
+        (9, "there are 9 past forecasts one year", "há 9 previsões passadas para um ano"),
+        (1, "there are 1 past forecast one year", "há 1 previsão passada para um ano"),
+        (0, "there are 0 past forecasts one year", "há 0 previsão passada para um ano"),
+    ],
+)
+def test_short_record_is_said_to_be_too_short(forecasts: int, english: str, portuguese: str):
+    kept = record(table_wine=(16, 12, 16), **({"raisins": (forecasts, 1, 1)} if forecasts else {}))
+    said = reports.record_sentence(kept, "imports.raisins", 1, "en")
+    assert f"Of this series {english} ahead, too few to judge by" in said
+    assert portuguese in reports.record_sentence(kept, "imports.raisins", 1, "pt")
+
+
+def test_page_tells_the_record_of_the_series_that_it_shows(served):
+    kept = record(table_wine=(16, 9, 16), **{"table_wine.CHL": (16, 13, 16)})
+    other = dataclasses.replace(served, record=kept)
+    assert "held the price in 9 of 16" in reports.outlook_page(other, "imports.table_wine", "en")
+    assert "held the price in 13 of 16" in reports.outlook_page(other, "imports.table_wine.CHL", "en")
+
+
+def test_age_counts_whole_months_since_the_newest_year_ended():
+    newest = {"trade": 2024, "production": 2023}
+    assert reports.age(newest, "en", date(2026, 3, 10)) == (
+        "Newest figures: trade 2024, production 2023; 2024 ended 14 months ago."
+    )
+    assert reports.age({"comércio": 2024}, "pt", date(2025, 2, 1)).endswith("comércio 2024; 2024 terminou há 1 mês.")
+    assert reports.age({"trade": 2024}, "en", date(2024, 12, 31)).endswith("2024 ended 0 months ago.")
+
+
+def test_page_says_how_old_its_newest_figure_is(served):
+    page = html.unescape(reports.outlook_page(served, "imports.table_wine", "en"))
+    assert re.search(r"Newest figures: foreign trade 2023; 2023 ended \d+ months ago\.", page)
+
+
+@pytest.mark.parametrize("price", reports.MONEY)
+def test_open_circles_are_named_exactly_where_the_chart_has_one(served, price: str):
+    prices = served.prices
+    old = (prices["series"] == "imports.table_wine") & (prices["year"] == 1993)
+    other = dataclasses.replace(served, prices=prices.assign(corrected=old))
+    page = reports.outlook_page(other, "imports.table_wine", "en", price)
+    chart = page[page.index("<svg") : page.index("</svg>")]
+    assert ("Open circles" in page) == ("fill: #ffffff; stroke: #7b1e3a" in chart) == ("brl" not in price)
+    assert "Open circles" not in reports.outlook_page(served, "imports.table_wine", "en", price)
+
+
+def test_choices_answer_again_after_one_that_failed(served, monkeypatch):
+    panel = reports.Outlook(served)
+    with monkeypatch.context() as patch:
+        patch.setattr(reports, "outlook_page", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            panel._language.value = "en"
+    panel._country.value = "imports.table_wine.CHL"
+    assert "In 2023 a kilogram cost" in panel._page.value
 
 
 def test_source_line_names_vintage_model_and_last_year(served):

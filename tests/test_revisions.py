@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.wrappers import Request, Response
 
-from tests.sites import FIGURES, Copy, replace, without_downloads
+from tests.sites import BUNDLED, DAY, FIGURES, Copy, replace, without_downloads
 from tests.zones import snapshot
 from vindima import paths
 from vindima.cli import main
@@ -299,10 +299,13 @@ def test_every_row_is_paired_once_or_added_or_removed(old, new):
 
 VINTAGES = {"2023-07": "2023-07_to2021", "2024-05": "2024-05_to2022", "2025-01-19": "2025-01_to2023"}
 
+LATER = {"2025-05-27": "2025-05_to2024", "2026-03-12": "2026-03_to2024"}
+"""The second of these has production, processing and sales alone."""
+
 
 @pytest.fixture(scope="module")
 def real(shared_data) -> dict[str, dict[str, RawTable]]:
-    """The tables of the three vintages that are known: 4, 11 and 15."""
+    """The tables of the three oldest vintages that are known: 4, 11 and 15."""
     return {name: vintages.read(str(shared_data / "vitibrasil" / folder)).tables for name, folder in VINTAGES.items()}
 
 
@@ -339,20 +342,25 @@ def test_revisions_known_from_reading_the_real_vintages_are_found(real):
     ]
 
 
-def test_the_bundled_history_is_what_the_comparison_of_the_real_vintages_gives(real):
+def test_the_bundled_history_is_what_the_comparison_of_the_real_vintages_gives(real, shared_data):
     oldest, middle, newest = VINTAGES
     only = {slug: table for slug, table in real[oldest].items() if slug not in real[middle]}
     assert set(only) == {"processing_american_hybrid"}
-    assert figures.history(FIGURES) == [
+    later, latest = (vintages.read(str(shared_data / "vitibrasil" / folder)).tables for folder in LATER.values())
+    days = [newest, *LATER]
+    told = [
         *revisions.record(compare(real[oldest], real[middle]), oldest, middle),
         *revisions.record(compare(only, real[newest]), oldest, newest),
         *revisions.record(compare(real[middle], real[newest]), middle, newest),
+        *revisions.record(compare(real[newest], later), days[0], days[1]),
+        *revisions.record(compare(later, later | latest), days[1], days[2]),
     ]
+    assert figures.history(BUNDLED)[: len(told)] == told
 
 
 def test_the_bundled_history_ends_with_the_bundled_vintage():
-    assert max(line["to"] for line in figures.history(FIGURES)) == figures.read(FIGURES).retrieved_on
-    readme = (FIGURES / "README.md").read_text(encoding="utf-8")
+    assert max(line["to"] for line in figures.history(BUNDLED)) == figures.read(BUNDLED).retrieved_on
+    readme = (BUNDLED / "README.md").read_text(encoding="utf-8")
     assert [word for word in (*revisions.COLUMNS, *revisions.KINDS) if f"`{word}`" not in readme] == []
 
 
@@ -387,10 +395,11 @@ def revised(request: Request, answer: Response) -> None:
         replace(answer, "1.530.058", "1.530.059")
 
 
+IRAN = next(row.row for row in figures.read(FIGURES).tables[RAISINS].table.rows if row.label == "Irã")
 REVISED = [
     Revision(RAISINS, "year_added", year=2024),
     Revision(RAISINS, "row_added", 6, "Aruba"),
-    Revision(RAISINS, "row_renamed", 21, "Iran", before="Irã", after="Iran"),
+    Revision(RAISINS, "row_renamed", IRAN + 1, "Iran", before="Irã", after="Iran"),
     Revision(RAISINS, "cell_changed", 5, "Argentina", 1970, "quantity_kg", "1530058", "1530059"),
 ]
 
@@ -417,7 +426,7 @@ def test_the_mirrors_manifest_has_the_history_whatever_was_on_hand(tmp_path, goo
 
 def test_a_live_collection_also_records_what_changed_since_the_zone_on_hand(changed):
     manifest = lake.read_manifest(changed)
-    recorded = figures.history(FIGURES) + revisions.record(REVISED, "2025-01-19", manifest["retrieved_at"])
+    recorded = figures.history(FIGURES) + revisions.record(REVISED, DAY, manifest["retrieved_at"])
     assert manifest["revisions"] == recorded
     assert manifest["vintage"] == lake.vintage(manifest["files"])
 
@@ -450,7 +459,7 @@ def test_freezing_adds_what_changed_to_the_history_once(tmp_path, changed):
         answer = CliRunner().invoke(main, ["freeze", "--raw", str(changed), "--figures", str(bundled)])
         assert answer.exit_code == 0, answer.output
         day = lake.read_manifest(changed)["retrieved_at"][:10]
-        assert figures.history(bundled) == figures.history(FIGURES) + revisions.record(REVISED, "2025-01-19", day)
+        assert figures.history(bundled) == figures.history(FIGURES) + revisions.record(REVISED, DAY, day)
         assert (bundled / "revisions.csv").read_bytes().startswith(before)
 
 
@@ -503,7 +512,7 @@ def revise(*arguments: str) -> str:
 def test_the_command_tells_each_table_and_its_changes(good, changed):
     lines = revise(str(good), str(changed)).splitlines()
     moment = lake.read_manifest(changed)["retrieved_at"]
-    assert lines[0] == f"from {good} (2025-01-19) to {changed} ({moment})"
+    assert lines[0] == f"from {good} ({DAY}) to {changed} ({moment})"
     assert lines[1] == "production: nothing changed"
     at = lines.index("imports_raisins: 1 year added, 1 row added, 1 row renamed, 1 cell changed")
     assert lines[at + 1 : at + 5] == [f"  {revision}" for revision in REVISED]
@@ -514,7 +523,7 @@ def test_without_arguments_the_command_compares_the_bundled_figures_with_the_raw
     monkeypatch.setattr(paths, "FIGURES", FIGURES)
     monkeypatch.setattr(paths, "RAW", good)
     lines = revise().splitlines()
-    assert lines[0] == f"from {FIGURES} (2025-01-19) to {good} (2025-01-19)"
+    assert lines[0] == f"from {FIGURES} ({DAY}) to {good} ({DAY})"
     assert lines[1:] == [f"{slug}: nothing changed" for slug in TABLES]
 
 
@@ -539,7 +548,7 @@ def test_many_changes_are_told_in_part_unless_all_are_asked_for(tmp_path, good):
 def test_json_has_every_change_and_what_is_not_compared(good, changed):
     found = json.loads(revise(str(good), str(changed), "--json"))
     moment = lake.read_manifest(changed)["retrieved_at"]
-    assert found["revisions"] == revisions.record(REVISED, "2025-01-19", moment)
+    assert found["revisions"] == revisions.record(REVISED, DAY, moment)
     assert found["not_compared"] == []
 
 

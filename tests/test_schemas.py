@@ -54,6 +54,33 @@ def test_every_defect_is_listed_with_its_column_and_key():
     assert "juice whole_grape_juice 2001" in message
 
 
+@pytest.mark.parametrize(("year", "text"), [(67506, "67506"), (2000.5, "2000.5"), (None, "nan"), ("2000", "2000")])
+def test_year_that_does_not_fit_is_refused_and_never_cut_to_fit(year: object, text: str):
+    broken = production(year=[2001, year], quantity_l=[-5.0, float("nan")])
+    with pytest.raises(VindimaError) as raised:
+        schemas.validate(broken, schemas.PRODUCTION)
+    assert f"year: expected a whole number from -32,768 to 32,767, got {text} at juice whole" in str(raised.value)
+    assert "quantity_l: expected" in str(raised.value)
+
+
+def test_whole_numbers_may_come_as_floats():
+    assert schemas.validate(production(year=[2001.0, 2000.0]), schemas.PRODUCTION)["year"].tolist() == [2000, 2001]
+
+
+def test_missing_key_column_is_listed_beside_the_other_defects():
+    broken = production(status=["guessed", "not_available"]).drop(columns="product")
+    with pytest.raises(VindimaError) as raised:
+        schemas.validate(broken, schemas.PRODUCTION)
+    assert "got product" in str(raised.value)
+    assert "status: expected" in str(raised.value)
+    assert "juice 2001" in str(raised.value)
+
+
+def test_infinite_quantity_is_refused():
+    with pytest.raises(VindimaError, match=r"quantity_l: expected .*, got inf at juice whole_grape_juice 2001"):
+        schemas.validate(production(quantity_l=[float("inf"), float("nan")]), schemas.PRODUCTION)
+
+
 def test_number_without_a_reason_to_be_missing_is_refused():
     with pytest.raises(VindimaError, match="quantity_l is a number exactly where status is"):
         schemas.validate(production(status="reported"), schemas.PRODUCTION)
@@ -77,6 +104,14 @@ def test_refused_table_leaves_the_stored_one_as_it_was(tmp_path: Path):
         schemas.write(production(status="guessed"), schemas.PRODUCTION, path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_where_one_of_several_tables_is_refused_none_is_written(tmp_path: Path):
+    one, other = tmp_path / "production.parquet", tmp_path / "sales.parquet"
+    refused = production(status="guessed")
+    with pytest.raises(VindimaError, match="table sales breaks its contract"):
+        schemas.write_all([(production(), schemas.PRODUCTION, one), (refused, schemas.SALES, other)])
+    assert not any(tmp_path.iterdir())
 
 
 def test_table_that_is_not_there_says_what_to_run(tmp_path: Path):

@@ -82,6 +82,7 @@ def test_stand_holds_every_model_best_first_in_every_group(scored: pd.DataFrame)
     table = scores.stand(scored, "ours")
     keys = table[["actuals", "by", "group"]].drop_duplicates()
     groups = [("all", "all"), ("totals", "totals"), ("horizon", "1"), ("flow", "imports"), ("product", "raisins")]
+    groups += [("total", "imports.raisins")]
     assert list(keys.itertuples(index=False, name=None)) == [
         (actuals, *group) for actuals in ("corrected", "published") for group in groups
     ]
@@ -91,6 +92,20 @@ def test_stand_holds_every_model_best_first_in_every_group(scored: pd.DataFrame)
     assert (table.loc[table["model"] == "naive", "mae_rel_naive"] == 1).all()
     assert (table.loc[table["model"] == "auto_ets", "pinball_rel_autoets"] == 1).all()
     assert table.loc[table["model"] == "ours", "width_80"].to_numpy() == pytest.approx(2)
+
+
+def test_record_counts_what_the_intervals_of_one_series_held_at_each_horizon():
+    inside, between, outside = 0.5, 1.5, 3.0  # the sides are at 1 and at 2
+    made = pd.concat(
+        [rows("ours", [inside, between, outside]), rows("ours", [inside], series="imports.raisins.ARG"),
+         rows("naive", [outside] * 3)]
+    )  # fmt: skip
+    far = made.assign(horizon=2, actual=made["actual"].mask(made["cutoff"] == made["cutoff"].max()))
+    record = scores.record(pd.concat([made, far]), "ours")
+    assert record.to_numpy().tolist() == [
+        ["imports.raisins", 1, 3, 1, 2], ["imports.raisins", 2, 2, 1, 2],
+        ["imports.raisins.ARG", 1, 1, 1, 1], ["imports.raisins.ARG", 2, 1, 1, 1],
+    ]  # fmt: skip
 
 
 def test_ours_rel_is_the_error_of_ours_over_that_of_each(scored: pd.DataFrame):

@@ -11,7 +11,19 @@ import pytest
 from click.testing import CliRunner
 from werkzeug.wrappers import Request, Response
 
-from tests.sites import FIGURES, Copy, OneInFive, cut, replace, replacing, without_downloads
+from tests.sites import (
+    BUNDLED,
+    DAY,
+    FIGURES,
+    LAST_YEAR,
+    Copy,
+    OneInFive,
+    cut,
+    of_downloads,
+    replace,
+    replacing,
+    without_downloads,
+)  # fmt: skip
 from tests.zones import snapshot
 from vindima import paths
 from vindima.cli import main
@@ -38,10 +50,21 @@ def _no_waiting(monkeypatch):
     monkeypatch.setattr(session, "BACKOFF", 0)
 
 
-def test_every_real_download_is_collected_byte_for_byte(good, shared_data):
+def test_every_real_download_is_collected_byte_for_byte(tmp_path, shared_data):
+    downloads = shared_data / "vitibrasil" / "2025-01_to2023"
+    site.collect("mirror", raw_dir=tmp_path / "raw", figures_dir=of_downloads(downloads, tmp_path / "figures"))
     for table in TABLES.values():
-        real = (shared_data / "vitibrasil" / "2025-01_to2023" / f"{table.download}.csv").read_bytes()
-        assert (good / "files" / f"{table.download}.csv").read_bytes() == real
+        name = f"{table.download}.csv"
+        assert (tmp_path / "raw" / "files" / name).read_bytes() == (downloads / name).read_bytes()
+
+
+def test_each_file_of_the_mirror_is_as_old_as_its_table(tmp_path):
+    bundled = figures.read(BUNDLED)
+    manifest = site.collect("mirror", raw_dir=tmp_path / "raw", figures_dir=BUNDLED)
+    assert {file["slug"]: file["retrieved_at"] for file in manifest["files"]} == {
+        slug: table.retrieved_on for slug, table in bundled.tables.items()
+    }
+    assert manifest["retrieved_at"] == bundled.retrieved_on
 
 
 def test_the_mirrors_collection_has_no_clock_and_no_port_in_it(good, tmp_path):
@@ -49,7 +72,7 @@ def test_the_mirrors_collection_has_no_clock_and_no_port_in_it(good, tmp_path):
     assert snapshot(tmp_path / "raw") == snapshot(good)
     manifest, _ = lake.read(good)
     assert manifest["source"] == "mirror"
-    assert {file["retrieved_at"] for file in manifest["files"]} | {manifest["retrieved_at"]} == {"2025-01-19"}
+    assert {file["retrieved_at"] for file in manifest["files"]} | {manifest["retrieved_at"]} == {DAY}
     assert "127.0.0.1" not in (good / "manifest.json").read_text(encoding="utf-8")
 
 
@@ -170,6 +193,7 @@ def test_a_year_limit_that_the_download_does_not_reach_is_noted(tmp_path):
 
 
 RAISINS = "/download/ImpPassas.csv"
+ROWS = len(figures.read(FIGURES).tables["imports_raisins"].table.rows)
 
 
 @pytest.mark.parametrize(
@@ -331,7 +355,7 @@ def test_what_did_not_change_is_not_sent_again(tmp_path):
 def test_each_collection_is_written_to_the_lake_as_a_dated_snapshot(tmp_path):
     manifest = site.collect("mirror", raw_dir=tmp_path / "raw", figures_dir=FIGURES, lake=str(tmp_path / "lake"))
     (written,) = (tmp_path / "lake").iterdir()
-    assert written.name == f"2025-01-19-{manifest['vintage']}"
+    assert written.name == f"{DAY}-{manifest['vintage']}"
     assert snapshot(written) == snapshot(tmp_path / "raw")
 
 
@@ -382,8 +406,8 @@ def fewer_figures(lines: list[str]) -> list[str]:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (shorter, "the last year falls from 2023 to 2022"),
-        (fewer_rows, "the number of rows falls from 35 to 34"),
+        (shorter, f"the last year falls from {LAST_YEAR} to {LAST_YEAR - 1}"),
+        (fewer_rows, f"the number of rows falls from {ROWS} to {ROWS - 1}"),
         (fewer_figures, "the number of cells above zero falls from"),
     ],
 )
@@ -411,7 +435,7 @@ def test_more_than_is_on_hand_is_taken(tmp_path, good):
     raw = shutil.copytree(good, tmp_path / "raw")
     copy = replacing("/download/ImpPassas.csv", "\n35;", "\n35;Nenhures" + 108 * ";0" + "\n36;")
     collect_from(copy, raw)
-    assert len(lake.read(raw)[1]["imports_raisins"].rows) == 36
+    assert len(lake.read(raw)[1]["imports_raisins"].rows) == ROWS + 1
 
 
 @pytest.mark.parametrize(
@@ -436,7 +460,7 @@ def test_the_commands_collect_and_freeze_make_the_bundled_figures_again(tmp_path
     answer = CliRunner().invoke(main, ["freeze", "--figures", str(tmp_path / "figures")], catch_exceptions=False)
     assert answer.exit_code == 0, answer.output
     for path in (tmp_path / "figures").iterdir():
-        assert path.read_bytes() == (FIGURES / path.name).read_bytes()
+        assert path.read_bytes() == (BUNDLED / path.name).read_bytes()
 
 
 def test_a_damaged_zone_on_hand_is_replaced_with_a_warning(tmp_path, good, caplog):
@@ -453,7 +477,8 @@ def test_a_snapshot_in_a_lake_is_frozen_by_its_address(tmp_path):
     site.collect("mirror", raw_dir=tmp_path / "raw", figures_dir=FIGURES, lake=lake_address)
     options = ["freeze", "--raw", lake_address, "--figures", str(tmp_path / "figures")]
     answer = CliRunner().invoke(main, options, catch_exceptions=False)
-    assert answer.output.startswith(f"figures of {lake_address}/2025-01-19-4c2057c7a29a in ")
+    vintage = lake.read_manifest(tmp_path / "raw")["vintage"]
+    assert answer.output.startswith(f"figures of {lake_address}/{DAY}-{vintage} in ")
     for path in (tmp_path / "figures").iterdir():
         assert path.read_bytes() == (FIGURES / path.name).read_bytes()
     fsspec.filesystem("memory").store.clear()

@@ -4,7 +4,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from tests.sites import FIGURES
+from tests.sites import DAY, FIGURES
 from vindima.errors import VindimaError
 from vindima.ingestion import figures, lake, site, vintages
 from vindima.ingestion.catalogue import TABLES
@@ -25,7 +25,7 @@ def collected(tmp_path_factory) -> Path:
 def test_a_raw_zone_gives_its_tables_and_when_it_was_retrieved(collected):
     vintage = vintages.read(str(collected / "raw"))
     assert vintage.tables == lake.read(collected / "raw")[1]
-    assert str(vintage) == f"{collected / 'raw'} (2025-01-19)"
+    assert str(vintage) == f"{collected / 'raw'} ({DAY})"
 
 
 def test_a_lake_gives_its_newest_snapshot_under_the_snapshots_own_address(collected):
@@ -44,14 +44,14 @@ def test_a_lake_in_a_store_is_fetched(collected):
         vintage = vintages.read("memory://vintages")
     finally:
         store.rm("/vintages", recursive=True)
-    assert (vintage.address, vintage.retrieved_at) == (f"memory://vintages/{snapshot.name}", "2025-01-19")
+    assert (vintage.address, vintage.retrieved_at) == (f"memory://vintages/{snapshot.name}", DAY)
     assert list(vintage.tables) == list(TABLES)
 
 
 def test_bundled_figures_give_their_tables(collected):
     vintage = vintages.read(str(FIGURES))
     assert vintage.tables == figures.read(FIGURES).raw_tables
-    assert vintage.retrieved_at == "2025-01-19"
+    assert vintage.retrieved_at == DAY
 
 
 def test_downloads_give_the_tables_that_are_there_and_other_files_are_left_alone(collected):

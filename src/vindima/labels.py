@@ -54,9 +54,16 @@ def series_name(series: str, language: Language) -> str:
 
 
 def number(value: float, decimals: int, language: Language) -> str:
-    """1234.56, 2, 'pt' → '1.234,56'; in English '1,234.56'."""
+    """1234.56, 2, 'pt' → '1.234,56'; in English '1,234.56'. −1.5 has a minus sign, what rounds to 0 has none."""
     text = f"{value:,.{decimals}f}"
+    text = text.replace("-", "−" if text.strip("-0.,") else "")
     return text.translate(str.maketrans(",.", ".,")) if language == "pt" else text
+
+
+def counted(count: int, one: str, more: str, language: Language) -> str:
+    """1, 'year', 'years', 'en' → '1 year'; 0 is '0 years' in English and '0 ano' in Brazilian Portuguese."""
+    singular = count in (0, 1) if language == "pt" else count == 1
+    return f"{number(count, 0, language)} {one if singular else more}"
 
 
 GROUPS = {
@@ -80,84 +87,6 @@ GROUPS = {
     "processing": {"TINTAS": "red", "BRANCAS E ROSADAS": "white_and_rose", "BRANCAS": "white"},
 }
 """Group rows of each section as the site prints them (single spaces) and their names here."""
-
-PRODUCTS = {
-    "Tinto": "red",
-    "Branco": "white",
-    "Rosado": "rosé",
-    "Suco de uva integral": "whole grape juice",
-    "Suco de uva concentrado": "concentrated grape juice",
-    "Suco de uva adoçado": "sweetened grape juice",
-    "Suco de uva orgânico": "organic grape juice",
-    "Suco de uva reconstituído": "reconstituted grape juice",
-    "Espumante": "sparkling wine",
-    "Espumante moscatel": "moscatel sparkling wine",
-    "Base espumante": "sparkling wine base",
-    "Base espumante moscatel": "moscatel sparkling wine base",
-    "Base Champenoise champanha": "traditional method base",
-    "Base Charmat champanha": "charmat method base",
-    "Bebida de uva": "grape drink",
-    "Polpa de uva": "grape pulp",
-    "Mosto simples": "simple must",
-    "Mosto concentrado": "concentrated must",
-    "Mosto de uva com bagaço": "must with pomace",
-    "Mosto dessulfitado": "desulphited must",
-    "Mistelas": "mistelle",
-    "Néctar de uva": "grape nectar",
-    "Licorosos": "liqueur wines",
-    "Compostos": "compound wines",
-    "Jeropiga": "jeropiga",
-    "Filtrado": "filtrado",
-    "Frisante": "frizzante wine",
-    "Vinho leve": "light wine",
-    "Vinho licoroso": "fortified wine",
-    "Brandy": "brandy",
-    "Destilado": "distillate",
-    "Bagaceira": "grappa",
-    "Licor de bagaceira": "grappa liqueur",
-    "Vinagre": "vinegar",
-    "Borra líquida": "liquid lees",
-    "Borra seca": "dry lees",
-    "Vinho Composto": "aromatised wine",
-    "Pisco": "pisco",
-    "Vinho orgânico": "organic wine",
-    "Espumante orgânico": "organic sparkling wine",
-    "Destilado alcoólico simples de bagaceira": "simple grappa distillate",
-    "Vinho acidificado": "acidified wine",
-    "Mosto parcialmente fermentado": "partially fermented must",
-    "Outros derivados": "other derivatives",
-    "Suco Natural Integral": "whole grape juice",
-    "Suco Adoçado": "sweetened grape juice",
-    "Suco Reprocessado/reconstituido": "reconstituted grape juice",
-    "Suco Orgânico": "organic grape juice",
-    "Outros sucos de uvas": "other grape juices",
-    "Outros vinhos (sem informação detalhada)": "other wines without detail",
-    "Agrin (fermentado, acetico misto)": "agrin",
-    "Aguardente de vinho 50°gl": "wine spirit",
-    "Alcool vinico": "wine alcohol",
-    "Bagaceira (graspa)": "grappa",
-    "Bebida de uva concentrada": "concentrated grape drink",
-    "Brandy (conhaque)": "brandy",
-    "Cooler": "cooler",
-    "Coquetel com vinho": "cocktail with wine",
-    "Destilado de vinho": "wine distillate",
-    "Filtrado doce": "sweet filtrado",
-    "Mosto de uva": "grape must",
-    "Mosto sulfitado": "sulphited must",
-    "Nectar de uva": "grape nectar",
-    "Outros produtos": "other products",
-    "Preparado líquido para refresco": "liquid preparation for soft drinks",
-    "Refrigerante +50% suco": "soft drink with over half juice",
-    "Sangria": "sangria",
-    "Vinagre balsamico": "balsamic vinegar",
-    "Vinagre duplo": "double vinegar",
-    "Vinagre simples": "simple vinegar",
-    "Vinho acetificado": "acetified wine",
-    "Vinho base para espumantes": "base wine for sparkling wine",
-    "Vinho composto": "aromatised wine",
-    "Vinho gaseificado": "carbonated wine",
-}
-"""Products of production and sales as the site prints them and their English names."""
 
 
 def slug(name: str) -> str:

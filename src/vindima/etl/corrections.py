@@ -5,8 +5,10 @@ The register is data: `data/figures/findings.csv` says what was found and decide
 the published one is kept beside it (`*_published`) and the status of the figure in use becomes `corrected`.
 """
 
+import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -33,20 +35,47 @@ def read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
 
 
 def findings(figures_dir: Path) -> pd.DataFrame:
-    """What the review found: `finding, decision, en, pt`, one row for each.
+    """What the review found: `finding, decision, tables, first_year, last_year, en, pt`, one row for each.
 
     `decision` is `confirmed` (another official source shows the right figures), `likely` (internal evidence only) or
-    `left` (as published). Raises VindimaError for a finding that stands twice or lacks a word.
+    `left` (as published). `tables` are names of the catalogue with spaces between them; the years are the first and
+    the last of which something is said. Raises VindimaError for an unknown table, a year that is none, years in the
+    wrong order, and a finding that stands twice or lacks a word.
     """
-    frame = read_csv(figures_dir / FINDINGS, list(schemas.FINDINGS.schema.columns))
-    return schemas.validate(frame, schemas.FINDINGS)
+    path = figures_dir / FINDINGS
+    frame = read_csv(path, list(schemas.FINDINGS.schema.columns))
+    for row in frame.to_dict("records"):
+        tables = row["tables"].split()
+        if not tables or not set(tables) <= set(TABLES):
+            raise VindimaError(f"{path}, {row['finding']}: expected tables of the catalogue, got {row['tables']!r}")
+        if not is_span(row["first_year"], row["last_year"]):
+            raise VindimaError(
+                f"{path}, {row['finding']}: expected two years, got {row['first_year']!r} and {row['last_year']!r}"
+            )
+    return schemas.validate(frame.astype({"first_year": int, "last_year": int}), schemas.FINDINGS)
+
+
+def is_span(first_year: str, last_year: str) -> bool:
+    """'2004', '2013' → True: two years, the first not after the last."""
+    years = (first_year, last_year)
+    return all(year.isdecimal() and len(year) == 4 for year in years) and first_year <= last_year
+
+
+def check_place(where: str, table: str, first_year: int, last_year: int, finding: Mapping[Any, Any]) -> None:
+    """Raises VindimaError that names `where` for an entry of another table or of other years than its finding's."""
+    known = finding["tables"].split()
+    if table not in known or not finding["first_year"] <= first_year <= last_year <= finding["last_year"]:
+        raise VindimaError(
+            f"{where}: expected a table and years of the finding {finding['finding']} ({', '.join(known)}, "
+            f"{finding['first_year']} to {finding['last_year']}), got {table}, {first_year} to {last_year}"
+        )
 
 
 def register(figures_dir: Path) -> pd.DataFrame:
     """The corrections: `table, country, year`, figures published and used (kg, nominal US$), `certainty, finding`.
 
-    Raises VindimaError for a figure that is no number above or equal to 0, a table that is not of trade, two entries
-    for one cell, and an entry without a finding that decides for it.
+    Raises VindimaError for a year that is none, a figure that is no number above or equal to 0, a table that is not
+    of trade, two entries for one cell, and an entry without a finding that decides for it or beyond its place.
     """
     path = figures_dir / CORRECTIONS
     frame = read_csv(path, ["finding", *CELL, *PUBLISHED, *USED])
@@ -54,11 +83,13 @@ def register(figures_dir: Path) -> pd.DataFrame:
     for column in ("year", *PUBLISHED, *USED):
         numbers = pd.to_numeric(frame[column], errors="coerce")
         for where, text, number in zip(entries, frame[column], numbers, strict=True):
-            if not number >= 0:
-                raise VindimaError(f"{where}: expected a number in {column}, got {text!r}")
+            if not (is_span(text, text) if column == "year" else 0 <= number < math.inf):
+                expected = "a year" if column == "year" else "a number"
+                raise VindimaError(f"{where}: expected {expected} in {column}, got {text!r}")
         frame[column] = numbers.astype("int16" if column == "year" else float)
-    decisions = findings(figures_dir).set_index("finding")["decision"]
-    for where, table, finding in zip(entries, frame["table"], frame["finding"], strict=True):
+    found = {row["finding"]: row for row in findings(figures_dir).to_dict("records")}
+    decisions = {finding: row["decision"] for finding, row in found.items()}
+    for where, table, year, finding in zip(entries, frame["table"], frame["year"], frame["finding"], strict=True):
         if table not in TABLES or not TABLES[table].is_trade:
             raise VindimaError(f"{where}: expected a table of imports or exports")
         if decisions.get(finding) not in ("confirmed", "likely"):
@@ -66,6 +97,7 @@ def register(figures_dir: Path) -> pd.DataFrame:
                 f"{where}: expected a finding of {FINDINGS} whose decision is confirmed or likely, got {finding!r} "
                 f"({decisions.get(finding, 'not there')})"
             )
+        check_place(where, table, year, year, found[finding])
     if (twice := frame.duplicated(CELL)).any():
         raise VindimaError(f"{entries[int(twice.to_numpy().argmax())]}: two entries correct this one cell")
     return frame.assign(certainty=frame["finding"].map(decisions))[[*CELL, *PUBLISHED, *USED, "certainty", "finding"]]

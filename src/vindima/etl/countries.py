@@ -7,6 +7,7 @@ against the downloads that end in 2021, 2022 and 2023 and the pages saved in 202
 
 import difflib
 import gettext
+from collections.abc import Mapping
 from functools import cache
 
 import pycountry
@@ -109,15 +110,14 @@ def country_code(name: str) -> str:
     known = _known()
     if found := known.get(slug(name)):
         return found[1]
-    closest = ", ".join(_closest(slug(name), known))
     raise VindimaError(
-        f"no country code for {name.strip()!r}; the closest known names are {closest}. "
+        f"no country code for {name.strip()!r}; the closest known names are {', '.join(closest(slug(name), known))}. "
         "If it is one of them, add it to ALIASES in vindima/etl/countries.py"
     )
 
 
-def _closest(wanted: str, known: dict[str, tuple[str, str]]) -> list[str]:
-    """The names nearest to a slug, with their codes, of three countries: 'Portugal (PRT)'.
+def closest(wanted: str, known: Mapping[str, tuple[str, str]]) -> list[str]:
+    """The names nearest to a slug, with their codes, of three countries or products: 'Portugal (PRT)'.
 
     A name that holds all words of the slug, or the other way round, comes first ('Holanda' → 'Países Baixos
     (Holanda)'); else letters count, as they stand and with the words sorted, so that an inversion comes close too.

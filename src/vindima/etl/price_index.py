@@ -226,7 +226,7 @@ def sentence(change: Split, language: Language) -> str:
 
 
 def notes(prices: pd.DataFrame, change: Split, language: Language) -> list[str]:
-    """What makes a split less certain, a sentence each; most have none.
+    """What makes a split less certain, a sentence each; most have none, and so has one without countries to compare.
 
     `prices` is the price table. Noted are the link in which the smallest share of the value could be compared
     (`LEAST_MATCHED`), and a chain that strays from the direct comparison of the first year with the last (`DRIFT`).
@@ -237,7 +237,9 @@ def notes(prices: pd.DataFrame, change: Split, language: Language) -> list[str]:
     columns = ["year", "country", "quantity_kg", "value_usd"]
     for year, country, quantity, value in countries[columns].sort_values("year").itertuples(index=False):
         years.setdefault(year, {})[country] = (quantity, value)
-    found = []
+    found: list[str] = []
+    if not {change.first, change.last} <= years.keys():
+        return found
     share, before, after = min((matched(years[a], years[b]), a, b) for a, b in pairwise(years))
     if share < LEAST_MATCHED:
         shown = number(100 * share, 0, language)

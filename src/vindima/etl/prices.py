@@ -138,7 +138,12 @@ def run(tidy_dir: Path, figures_dir: Path, prices_dir: Path, base_year: int | No
     price_levels = enrichment.price_levels(series, last_year)
     frame = prices(trade, exchange_rates, price_levels, base_year, engine)
     sources = enrichment.sources(series, last_year)
-    schemas.write(sources, schemas.ENRICHMENT_SOURCES, prices_dir / "enrichment_sources.parquet")
-    schemas.write(exchange_rates, schemas.EXCHANGE_RATES, prices_dir / "exchange_rates.parquet")
-    schemas.write(price_levels, schemas.PRICE_LEVELS, prices_dir / "price_levels.parquet")
-    return schemas.write(frame, schemas.PRICES, prices_dir / "prices.parquet")
+    written = [
+        (frame, schemas.PRICES),
+        (exchange_rates, schemas.EXCHANGE_RATES),
+        (price_levels, schemas.PRICE_LEVELS),
+        (sources, schemas.ENRICHMENT_SOURCES),
+    ]
+    return schemas.write_all(
+        (table, contract, prices_dir / f"{contract.name}.parquet") for table, contract in written
+    )[0]

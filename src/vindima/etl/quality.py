@@ -14,11 +14,12 @@ import numpy as np
 import pandas as pd
 
 from vindima.errors import VindimaError
-from vindima.etl.corrections import read_csv
+from vindima.etl.corrections import check_place, is_span, read_csv
 from vindima.etl.countries import country_code
+from vindima.etl.products import item_code
 from vindima.ingestion.catalogue import TABLES, Table
 from vindima.ingestion.parse import RawTable, amount
-from vindima.labels import GROUPS, PRODUCTS, slug
+from vindima.labels import GROUPS
 
 REVIEWED = "reviewed.csv"
 NEIGHBOURS = 5
@@ -234,6 +235,7 @@ def _alike_rows(raw: Mapping[str, RawTable], last_year: int) -> _Rows:
     """
     for table in TABLES.values():
         for group, rows in _rows_of_groups(raw[table.slug], table).items():
+            found = set()  # of three rows alike, two are one place
             for (one, first), (other, second) in itertools.combinations(sorted(rows, key=lambda row: row[0]), 2):
                 if table.is_trade and country_code(one) == country_code(other):
                     continue
@@ -241,12 +243,13 @@ def _alike_rows(raw: Mapping[str, RawTable], last_year: int) -> _Rows:
                 same = one == other or (len(first) > 1 and first == second)
                 alike = same or SequenceMatcher(None, one, other, autojunk=False).ratio() >= ALIKE
                 if alike and year <= last_year:
-                    place = (table.slug, f"{group}/{other}", year, table.measures[0])
-                    yield ("duplicate_row" if same else "near_duplicate_row", *place, None, None, None)
+                    check = "duplicate_row" if same else "near_duplicate_row"
+                    found.add((check, table.slug, f"{group}/{other}", year, table.measures[0], None, None, None))
+            yield from sorted(found, key=lambda place: place[:4])
 
 
 def _rows_of_groups(raw: RawTable, table: Table) -> dict[str, list[tuple[str, dict[int, list[str]]]]]:
-    """Under each group (`WHOLE` without groups) the slug of each label with its cells in the years with a figure."""
+    """Under each group (`WHOLE` without groups) what each row is of, with its cells in the years with a figure."""
     groups = {} if table.is_trade else GROUPS[table.section]
     width = len(table.measures)
     found: dict[str, list[tuple[str, dict[int, list[str]]]]] = {}
@@ -258,28 +261,28 @@ def _rows_of_groups(raw: RawTable, table: Table) -> dict[str, list[tuple[str, di
         if label in groups:
             group = groups[label]
         elif figures:
-            found.setdefault(group, []).append((slug(PRODUCTS.get(label, label)), figures))
+            found.setdefault(group, []).append((item_code(label, table.section), figures))
     return found
 
 
 def reviewed(figures_dir: Path, findings: pd.DataFrame) -> pd.DataFrame:
     """What was looked at and left: `finding, table, item, first_year, last_year`; an empty item is all of the table.
 
-    Raises VindimaError for an unknown table, a year that is none, or a finding that does not decide to leave it.
+    Raises VindimaError for an unknown table, a year that is none, a finding that does not decide to leave it, and a
+    table or years beyond those of the finding.
     """
     path = figures_dir / REVIEWED
     frame = read_csv(path, ["finding", "table", "item", "first_year", "last_year"])
-    left = set(findings.loc[findings["decision"] == "left", "finding"])
+    left = {row["finding"]: row for row in findings[findings["decision"] == "left"].to_dict("records")}
     for number, row in enumerate(frame.to_dict("records"), 2):
         where = f"{path}, line {number}"
         if row["table"] not in TABLES:
             raise VindimaError(f"{where}: expected one of the tables {', '.join(TABLES)}, got {row['table']!r}")
         if row["finding"] not in left:
             raise VindimaError(f"{where}: expected a finding of findings.csv that is left, got {row['finding']!r}")
-        if not (
-            row["first_year"].isdecimal() and row["last_year"].isdecimal() and row["first_year"] <= row["last_year"]
-        ):
+        if not is_span(row["first_year"], row["last_year"]):
             raise VindimaError(f"{where}: expected two years, got {row['first_year']!r} and {row['last_year']!r}")
+        check_place(where, row["table"], int(row["first_year"]), int(row["last_year"]), left[row["finding"]])
     return frame.astype({"first_year": int, "last_year": int})
 
 

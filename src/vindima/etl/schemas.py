@@ -4,6 +4,8 @@ A contract fixes the columns, their order and types, the key, and the range of e
 checked as a whole, so that one run lists every defect.
 """
 
+import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +26,8 @@ SIDES = {80: ("q10", "q90"), 95: ("q025", "q975")}
 """Level of an interval in per cent → the quantiles that are its sides."""
 FIRST_YEAR_IN_REAIS = 1995
 """The real exists since July 1994: 1995 is its first whole year. Before it the currency changed several times."""
-SMALL_INTEGERS = ("year", "cutoff", "horizon")
+LEAST, MOST = -(2**15), 2**15 - 1
+"""What a whole number of a stored table may be (int16)."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,9 @@ FINDINGS = _contract(
     {
         "finding": _words(),
         "decision": _words(("confirmed", "likely", "left")),
+        "tables": _words(),
+        "first_year": _year(),
+        "last_year": _year(),
         "en": pa.Column(str, pa.Check.str_matches(r"\S")),
         "pt": pa.Column(str, pa.Check.str_matches(r"\S")),
     },
@@ -309,35 +315,75 @@ def frame(rows: list[tuple], contract: Contract) -> pd.DataFrame:
 def validate(frame: pd.DataFrame, contract: Contract) -> pd.DataFrame:
     """`frame` in the contract's types, columns in its order, rows sorted by its key.
 
-    Raises VindimaError that lists every defect: column, rule, and the key of the first rows that break it.
+    Nothing is rounded or cut to fit: a number that is not whole, or too large for its column, is a defect. Raises
+    VindimaError that lists every defect: column, rule, and the key of the first rows that break it.
     """
-    known = [name for name in contract.schema.columns if name in frame]
-    ordered = frame[known + [name for name in frame if name not in known]]
-    typed = ordered.astype({name: "int16" for name in SMALL_INTEGERS if name in frame})
-    typed = typed.sort_values(list(contract.key), kind="stable").reset_index(drop=True)
+    columns = contract.schema.columns
+    known = [name for name in columns if name in frame]
+    typed = frame[known + [name for name in frame if name not in known]].reset_index(drop=True)
+    key = [name for name in contract.key if name in typed]
+    lines, unfit = [], []
+    for name in (name for name in known if str(columns[name].dtype) == "int16"):
+        whole = _whole(typed[name])
+        if whole.all():
+            typed[name] = typed[name].astype("int16")
+        else:
+            unfit.append(name)
+            rule = f"a whole number from {LEAST:,} to {MOST:,}"
+            lines.append(_defect(name, rule, typed.loc[~whole, name].tolist(), typed.loc[~whole, key]))
     try:
-        return contract.schema.validate(typed, lazy=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # pandera joins empty frames where a column is missing
+            valid = contract.schema.validate(typed, lazy=True)
     except pa.errors.SchemaErrors as errors:
         cases = errors.failure_cases
-        lines = []
+        cases = cases[~cases["column"].isin(unfit)]
         for (column, check), group in cases.groupby(["column", "check"], dropna=False, sort=True):
-            rows = group["index"].dropna().astype(int).unique()[:3]
-            keys = [" ".join(map(str, key)) for key in typed.loc[rows, list(contract.key)].itertuples(index=False)]
-            got = ", ".join(dict.fromkeys(group["failure_case"].astype(str).tolist()[:3]))
-            lines.append(f"{column}: expected {check}, got {got}" + (f" at {'; '.join(keys)}" if keys else ""))
-        raise VindimaError(f"table {contract.name} breaks its contract:\n  " + "\n  ".join(lines)) from None
+            rows = group["index"].dropna().astype(int).unique()
+            lines.append(_defect(column, check, group["failure_case"].tolist(), typed.loc[rows, key]))
+    if lines:
+        raise VindimaError(f"table {contract.name} breaks its contract:\n  " + "\n  ".join(lines))
+    return valid.sort_values(list(contract.key), kind="stable").reset_index(drop=True)
+
+
+def _whole(numbers: pd.Series) -> pd.Series:
+    """Which of `numbers` an int16 holds as they are; text is no number."""
+    real = pd.to_numeric(numbers.mask(numbers.map(lambda number: isinstance(number, str))), errors="coerce").astype(
+        float
+    )
+    return real.between(LEAST, MOST) & (real % 1 == 0)
+
+
+def _defect(column: object, rule: object, got: list[object], keys: pd.DataFrame) -> str:
+    """'year: expected a whole number …, got 2000.5 at CHL 2000.5': the first three of what breaks a rule."""
+    shown = ", ".join(dict.fromkeys(map(str, got[:3])))
+    places = "; ".join(" ".join(map(str, key)) for key in keys.head(3).itertuples(index=False))
+    return f"{column}: expected {rule}, got {shown}" + (f" at {places}" if places else "")
 
 
 def write(frame: pd.DataFrame, contract: Contract, path: Path) -> pd.DataFrame:
     """Validate `frame`, write it as parquet to `path` (aside, then renamed) and return what was written."""
-    valid = validate(frame, contract)
-    fields = [(name, _ARROW.get(str(dtype), pyarrow.string())) for name, dtype in valid.dtypes.items()]
-    table = pyarrow.Table.from_pandas(valid, schema=pyarrow.schema(fields), preserve_index=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(path.name + ".new")
-    pq.write_table(table.replace_schema_metadata(None), aside)
-    aside.replace(path)
-    return valid
+    return write_all([(frame, contract, path)])[0]
+
+
+def write_all(tables: Iterable[tuple[pd.DataFrame, Contract, Path]]) -> list[pd.DataFrame]:
+    """Validate all tables, then write each as parquet to its path and return what was written.
+
+    Where one breaks its contract none is written: every file is written aside before the first is renamed.
+    """
+    valid = [(validate(frame, contract), path) for frame, contract, path in tables]
+    for frame, path in valid:
+        fields = [(name, _ARROW.get(str(dtype), pyarrow.string())) for name, dtype in frame.dtypes.items()]
+        table = pyarrow.Table.from_pandas(frame, schema=pyarrow.schema(fields), preserve_index=False)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table.replace_schema_metadata(None), _aside(path))
+    for _, path in valid:
+        _aside(path).replace(path)
+    return [frame for frame, _ in valid]
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(path.name + ".new")
 
 
 def read(path: Path) -> pd.DataFrame:

@@ -1,7 +1,6 @@
 """From rows of text to typed, validated tables, and the published totals beside what their parts add up to."""
 
 import math
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -12,13 +11,16 @@ import pandas as pd
 from vindima.errors import VindimaError
 from vindima.etl import corrections, crosscheck, quality, schemas
 from vindima.etl.countries import country_code
+from vindima.etl.products import item_code, plain_name
 from vindima.ingestion import lake
 from vindima.ingestion.catalogue import TABLES, Table
 from vindima.ingestion.parse import CELL, MARKS, RawTable, Row, aggregates, amount, place, row_level
-from vindima.labels import GROUPS, PRODUCTS, slug
+from vindima.labels import GROUPS
 
 STATUSES = {"": "blank", "nd": "not_available", "*": "withheld", "+": "marked"}
 """What it means that the source prints no number; a page's `-` is a zero unless the year is withheld."""
+
+WHOLE_GROUP = "Total do grupo"
 
 ROUNDING = 0.5
 """A total within half a unit of its parts is equal: the source prints some years with decimals, some without."""
@@ -86,16 +88,12 @@ def _cells(raw: RawTable, row: Row, table: Table, last_year: int) -> Iterator[tu
             yield year, [read_cell(text, where) for text in texts]
 
 
-def _name(label: str) -> str:
-    """Label without stray spaces and footnote marks: ' Clairette(1)' → 'Clairette'."""
-    return re.sub(r"\(\d\)$", "", " ".join(label.split()))
-
-
 @dataclass(frozen=True)
 class _GroupRow:
-    """A part of a group in one year, or the group itself under the label `all`."""
+    """A part of a group in one year, or the group itself under the code `all`."""
 
     group: str | None
+    code: str
     label: str
     year: int
     cell: Cell
@@ -133,23 +131,26 @@ def _hierarchical(raw: RawTable, table: Table, last_year: int) -> tuple[list[_Gr
     """Rows and `totals` tuples of a table whose rows stand in groups.
 
     A group without parts, or with parts that are all 0 or blank in a year when the group is not, is one row
-    with the label `all`.
+    with the code `all`. Rows of one product or cultivar in a group are summed under the first one's label.
     """
     rows, totals = [], []
     for group, total_row, part_rows in _groups(raw, table):
         published = {year: cell for year, [cell] in _cells(raw, total_row, table, last_year)}
         parts: dict[int, dict[str, list[Cell]]] = {year: {} for year in published}
+        labels: dict[str, str] = {}
         for row in part_rows:
+            code = _code(row, table)
+            labels.setdefault(code, plain_name(row.label))
             for year, [cell] in _cells(raw, row, table, last_year):
-                parts[year].setdefault(_name(row.label), []).append(cell)
+                parts[year].setdefault(code, []).append(cell)
         for year, total in published.items():
-            cells = {label: combine(same) for label, same in parts[year].items()}
+            cells = {code: combine(same) for code, same in parts[year].items()}
             computed, verdict = _verdict(total, list(cells.values()))
             if not part_rows or verdict == "aggregate_only":
                 status = "aggregate_only" if total.value is not None else total.status
-                rows.append(_GroupRow(group, "all", year, Cell(total.value, status)))
+                rows.append(_GroupRow(group, "all", WHOLE_GROUP, year, Cell(total.value, status)))
             else:
-                rows += [_GroupRow(group, label, year, cell) for label, cell in cells.items()]
+                rows += [_GroupRow(group, code, labels[code], year, cell) for code, cell in cells.items()]
             if part_rows:
                 gap = None if computed is None or total.value is None else total.value - computed
                 totals.append((table.slug, group, year, total.value, computed, gap, verdict))
@@ -159,15 +160,14 @@ def _hierarchical(raw: RawTable, table: Table, last_year: int) -> tuple[list[_Gr
 def _by_product(raw: RawTable, table: Table, last_year: int) -> tuple[list[tuple], list[tuple]]:
     """Production or sales in litres: a tuple for each product group, product and year; and the totals."""
     rows, totals = _hierarchical(raw, table, last_year)
-    found = []
-    for row in rows:
-        product = row.label if row.label == "all" else slug(PRODUCTS.get(row.label, row.label))
-        found.append((row.year, row.group, product, _portuguese(row.label), row.cell.value, row.cell.status))
-    return found, totals
+    return [(row.year, row.group, row.code, row.label, row.cell.value, row.cell.status) for row in rows], totals
 
 
-def _portuguese(label: str) -> str:
-    return "Total do grupo" if label == "all" else label
+def _code(row: Row, table: Table) -> str:
+    try:
+        return item_code(row.label, table.section)
+    except VindimaError as error:
+        raise VindimaError(f"{table.slug}, row {row.row}: {error}") from None
 
 
 def _footnote_aggregates(raw: RawTable, table: Table, last_year: int) -> Iterator[_GroupRow]:
@@ -176,7 +176,9 @@ def _footnote_aggregates(raw: RawTable, table: Table, last_year: int) -> Iterato
     for note in raw.notes:
         if note.year <= last_year and (figure := dict(aggregates(note.text)).get(label)):
             where = f"{table.slug} {note.year}, footnote"
-            yield _GroupRow(None, "all", note.year, Cell(read_cell(figure, where).value, "aggregate_only"))
+            yield _GroupRow(
+                None, "all", WHOLE_GROUP, note.year, Cell(read_cell(figure, where).value, "aggregate_only")
+            )
 
 
 def _with_withheld(raw: RawTable, years: Iterable[int]) -> RawTable:
@@ -197,17 +199,14 @@ def _processing(raw: RawTable, table: Table, last_year: int) -> tuple[list[tuple
     if table.topic == "unclassified":
         totals: list[tuple] = []
         rows = [
-            _GroupRow(None, _name(row.label), year, cell)
+            _GroupRow(None, _code(row, table), plain_name(row.label), year, cell)
             for row in raw.rows
             for year, [cell] in _cells(raw, row, table, last_year)
         ]
     else:
         rows, totals = _hierarchical(raw, table, last_year)
     rows += _footnote_aggregates(raw, table, last_year)
-    found = [
-        (row.year, table.topic, row.group, slug(row.label), _portuguese(row.label), row.cell.value, row.cell.status)
-        for row in rows
-    ]
+    found = [(row.year, table.topic, row.group, row.code, row.label, row.cell.value, row.cell.status) for row in rows]
     return found, totals
 
 
@@ -299,7 +298,7 @@ def run(
     flags = quality.flags(as_published := frames | {"trade": published}, tables)
     frames["flags"] = quality.explained(flags, as_published, register, quality.reviewed(figures_dir, findings))
     counts = quality.counts(tables, frames["trade"], newest)
-    for name, contract in (CONTRACTS | REVIEW).items():
-        schemas.write(frames[name], contract, tidy_dir / f"{name}.parquet")
+    contracts = CONTRACTS | REVIEW
+    schemas.write_all((frames[name], contract, tidy_dir / f"{name}.parquet") for name, contract in contracts.items())
     quality.write_counts(counts, reports_dir / "counts.csv")
     return frames | {"counts": counts}

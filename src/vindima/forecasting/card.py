@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from vindima.forecasting import scores
 from vindima.forecasting.eligibility import COUNTRY_KG, COUNTRY_YEARS
 from vindima.forecasting.scores import SCORED_HORIZONS
 from vindima.forecasting.stored import write_text
-from vindima.labels import FLOWS, TRADE_PRODUCTS, Language, number
+from vindima.labels import FLOWS, TRADE_PRODUCTS, Language, counted, number, series_name
 
 FILES: dict[Language, str] = {"en": "card.md", "pt": "card.pt-BR.md"}
 
@@ -38,7 +39,7 @@ _TEXT = {
 
 ## What it predicts
 The yearly unit value of Brazil's imports and exports of wine, juice and grapes, in nominal US$ FOB a kilogram:
-{n_series} series ({n_totals} totals and {n_countries} of single countries), {first_target} to {last_target}. The
+{n_series} ({n_totals} and {n_countries} of single countries), {first_target} to {last_target}. The
 forecast is the median: the exponential of the median log price, without a mean correction. Intervals of 80 and 95 per
 cent stand beside it.
 
@@ -66,6 +67,9 @@ of {made} at horizons 1 to 3.
 
 {parts}
 
+### Total by total
+{totals}
+
 ## Forecast against actual
 The first forecasts of each vintage are kept as they were published and are scored when the prices come, whatever the
 model has become since; two vintages with the same cutoff are two publications. Naive is the last price at the cutoff,
@@ -88,7 +92,7 @@ as it stands today.
 
 ## O que ele prevê
 O valor unitário anual das importações e exportações brasileiras de vinhos, sucos e uvas, em US$ FOB nominais por
-quilograma: {n_series} séries ({n_totals} totais e {n_countries} de países), de {first_target} a {last_target}. A
+quilograma: {n_series} ({n_totals} e {n_countries} de países), de {first_target} a {last_target}. A
 previsão é a mediana: a exponencial da mediana do log do preço, sem correção para a média. Ao lado vão os intervalos
 de 80 e de 95 por cento.
 
@@ -117,6 +121,9 @@ totais). As previsões de um preço que se apoia em uma correção apenas prová
 {fails}
 
 {parts}
+
+### Total por total
+{totals}
 
 ## Previsto e realizado
 As primeiras previsões de cada edição ficam guardadas como foram publicadas e recebem nota quando os preços chegam,
@@ -155,16 +162,24 @@ _PART_HEADINGS = {
     "en": ["", "forecasts", "error", "median error", "coverage of 80 %", "coverage of 95 %"],
     "pt": ["", "previsões", "erro", "erro mediano", "cobertura de 80 %", "cobertura de 95 %"],
 }
-_COUNTS = {"en": "{} series, {} forecasts", "pt": "{} séries, {} previsões"}
-_YEARS_AHEAD = {"en": "{} year(s) ahead", "pt": "{} ano(s) à frente"}
+_TOTAL_HEADINGS = {
+    "en": ["", "forecasts", "error", "median error", "held by 80 %", "held by 95 %", "by 80 %, one year ahead"],
+    "pt": ["", "previsões", "erro", "erro mediano", "nos 80 %", "nos 95 %", "nos 80 %, um ano à frente"],
+}
+_SERIES = {"en": ("series", "series"), "pt": ("série", "séries")}
+_TOTALS = {"en": ("total", "totals"), "pt": ("total", "totais")}
+_FORECASTS = {"en": ("forecast", "forecasts"), "pt": ("previsão", "previsões")}
+_OF = {"en": "{} of {}", "pt": "{} de {}"}
+_YEARS = {"en": ("year", "years"), "pt": ("ano", "anos")}
+_AHEAD = {"en": "ahead", "pt": "à frente"}
 _FAILS = {
     "some": {
         "en": "No better than the last price, as far as these years can tell: {parts}.",
         "pt": "Não é melhor que o último preço, pelo que estes anos permitem dizer: {parts}.",
     },
     "none": {
-        "en": "In no flow, product or horizon is the last price as good, but single series do differ.",
-        "pt": "Em nenhum fluxo, produto ou horizonte o último preço é tão bom, mas séries isoladas diferem.",
+        "en": "In no flow, product, horizon or total is the last price as good, but single series do differ.",
+        "pt": "Em nenhum fluxo, produto, horizonte ou total o último preço é tão bom, mas séries isoladas diferem.",
     },
 }
 
@@ -172,6 +187,15 @@ _PUBLISHED_HEADINGS = {
     "en": ["vintage", "model", "year", "years ahead", "forecasts", "error", "coverage of 80 %", "coverage of 95 %"],
     "pt": ["edição", "modelo", "ano", "anos à frente", "previsões", "erro", "cobertura de 80 %", "cobertura de 95 %"],
 }
+_CAME_HEADINGS = {
+    "en": ["", "year", "forecast", "80 in 100", "last price", "what came", ""],
+    "pt": ["", "ano", "previsão", "80 em cada 100", "último preço", "o que veio", ""],
+}
+_CAME = {
+    "en": "The totals in the newest year that has come, US$ FOB a kilogram, as vintage `{}` forecast them:",
+    "pt": "Os totais no ano mais novo que chegou, em US$ FOB por quilograma, como a edição `{}` os previu:",
+}
+_INSIDE = {True: {"en": "inside", "pt": "dentro"}, False: {"en": "outside", "pt": "fora"}}
 _WAITS = {
     "en": "Vintage `{vintage}` (`{model}`, data up to {cutoff}): no price has come since it was published; its first "
     "score comes with the prices of {year}.",
@@ -184,8 +208,9 @@ _NOTHING_PUBLISHED = {"en": "Nothing has been published yet.", "pt": "Nada foi p
 def score_table(stand: pd.DataFrame, group: str, language: Language) -> str:
     """One group of `scores.stand` as a Markdown table under its name, numbers as `language` writes them."""
     rows = _against(stand, "corrected", group)
-    counts = _COUNTS[language].format(
-        *(number(rows[name].iloc[0], 0, language) for name in ("n_series", "n_forecasts"))
+    counts = ", ".join(
+        counted(int(rows[name].iloc[0]), *words[language], language)
+        for name, words in (("n_series", _SERIES), ("n_forecasts", _FORECASTS))
     )
     cells = [
         [
@@ -210,14 +235,34 @@ def part_table(stand: pd.DataFrame, model: str, language: Language) -> str:
             f"{number(100 * np.expm1(row['median_ae']), 0, language)} %",
             *_coverage(row, language),
         ]
-        for row in _parts(stand, model).to_dict("records")
+        for row in _parts(stand, model, ["horizon", "flow", "product"]).to_dict("records")
     ]
     return _markdown(_PART_HEADINGS[language], cells)
 
 
+def total_table(stand: pd.DataFrame, scored: pd.DataFrame, model: str, language: Language) -> str:
+    """Scores of `model` for each total, with how many prices its intervals held, as a Markdown table."""
+    own = scores.record(scored, model).set_index(["series", "horizon"])
+    cells = []
+    for row in _parts(stand, model, ["total"]).to_dict("records"):
+        held = [round(row[name] * row["n_forecasts"]) for name in ("coverage_80", "coverage_95")]
+        ahead = own.loc[(row["group"], 1), ["held_80", "n_forecasts"]] if (row["group"], 1) in own.index else (0, 0)
+        cells.append(
+            [
+                part_name("total", row["group"], language),
+                number(row["n_forecasts"], 0, language),
+                _ratio(row, "mae_rel_naive", language),
+                f"{number(100 * np.expm1(row['median_ae']), 0, language)} %",
+                *(_OF[language].format(count, row["n_forecasts"]) for count in held),
+                _OF[language].format(*ahead),
+            ]
+        )
+    return _markdown(_TOTAL_HEADINGS[language], cells)
+
+
 def fails(stand: pd.DataFrame, model: str, language: Language) -> str:
-    """The horizons, flows and products in which `model` cannot be told from naive, as a sentence."""
-    rows = _parts(stand, model)
+    """The horizons, flows, products and totals in which `model` cannot be told from naive, as a sentence."""
+    rows = _parts(stand, model, ["horizon", "flow", "product", "total"])
     alike = rows[rows["mae_rel_naive_high"] >= 1].to_dict("records")
     named = [
         f"{part_name(row['by'], row['group'], language)} {_ratio(row, 'mae_rel_naive', language)}" for row in alike
@@ -226,9 +271,11 @@ def fails(stand: pd.DataFrame, model: str, language: Language) -> str:
 
 
 def part_name(by: str, group: str, language: Language) -> str:
-    """'product', 'table_wine' → 'table wine'; 'horizon', '2' → '2 year(s) ahead'."""
+    """'product', 'table_wine' → 'table wine'; 'horizon', '2' → '2 years ahead'; of a total its flow and product."""
     if by == "horizon":
-        return _YEARS_AHEAD[language].format(group)
+        return f"{counted(int(group), *_YEARS[language], language)} {_AHEAD[language]}"
+    if by == "total":
+        return series_name(group, language).partition(" · ")[0]
     return (FLOWS if by == "flow" else TRADE_PRODUCTS)[group][language].lower()
 
 
@@ -252,9 +299,28 @@ def against_actual(publications: pd.DataFrame, language: Language) -> str:
     return "\n\n".join(parts) or _NOTHING_PUBLISHED[language]
 
 
-def _parts(stand: pd.DataFrame, model: str) -> pd.DataFrame:
-    by_part = stand["by"].isin(["horizon", "flow", "product"])
-    return stand[(stand["actuals"] == "corrected") & (stand["model"] == model) & by_part]
+def totals_that_came(against: pd.DataFrame, language: Language) -> str:
+    """Each vintage's forecasts of the totals in the newest year that has come, beside what came, as Markdown tables.
+
+    `against` is the answer of `published.against_actual`.
+    """
+    totals = against[(against["series"].str.count(r"\.") == 1) & against["actual"].notna()]
+    tables = []
+    for vintage, rows in totals[totals["year"] == totals["year"].max()].groupby("vintage", sort=False):
+        cells = []
+        for row in rows.to_dict("records"):
+            forecast, low, high, last, came = (
+                number(row[name], 2, language) for name in ("forecast", "q10", "q90", "naive", "actual")
+            )
+            inside = _INSIDE[bool(row["q10"] <= row["actual"] <= row["q90"])][language]
+            name = part_name("total", row["series"], language)
+            cells.append([name, str(row["year"]), forecast, f"{low} – {high}", last, came, inside])
+        tables.append(f"{_CAME[language].format(vintage)}\n\n{_markdown(_CAME_HEADINGS[language], cells)}")
+    return "\n\n".join(tables)
+
+
+def _parts(stand: pd.DataFrame, model: str, by: list[str]) -> pd.DataFrame:
+    return stand[(stand["actuals"] == "corrected") & (stand["model"] == model) & stand["by"].isin(by)]
 
 
 def _against(stand: pd.DataFrame, actuals: str, group: str) -> pd.DataFrame:
@@ -282,12 +348,13 @@ def card(
     scored: pd.DataFrame,
     stand: pd.DataFrame,
     publications: pd.DataFrame,
+    against: pd.DataFrame,
     language: Language,
 ) -> str:
     """The card as Markdown.
 
     `record` is `model.json`, `stand` the answer of `scores.stand` for `scored`, `publications` that of
-    `published.summary`.
+    `published.summary` and `against` that of `published.against_actual`.
     """
     series = forecasts["series"].drop_duplicates()
     n_totals = int((series.str.count(r"\.") == 1).sum())
@@ -299,8 +366,8 @@ def card(
         for rows in [_against(stand, "published", group)]
     }
     return _TEXT[language].format(
-        n_series=number(len(series), 0, language),
-        n_totals=n_totals,
+        n_series=counted(len(series), *_SERIES[language], language),
+        n_totals=counted(n_totals, *_TOTALS[language], language),
         n_countries=len(series) - n_totals,
         first_target=forecasts["year"].min(),
         last_target=forecasts["year"].max(),
@@ -324,7 +391,10 @@ def card(
         made=number(len(near), 0, language),
         fails=fails(stand, record["model"], language),
         parts=part_table(stand, record["model"], language),
-        against_actual=against_actual(publications, language),
+        totals=total_table(stand, scored, record["model"], language),
+        against_actual="\n\n".join(
+            filter(None, [against_actual(publications, language), totals_that_came(against, language)])
+        ),
     )
 
 
@@ -334,8 +404,9 @@ def write(
     scored: pd.DataFrame,
     stand: pd.DataFrame,
     publications: pd.DataFrame,
+    against: pd.DataFrame,
     folder: Path,
 ) -> None:
     """Write `card.md` and `card.pt-BR.md` to `folder`. `scored` holds the rows that `stand` was made from."""
     for language, name in FILES.items():
-        write_text(card(record, forecasts, scored, stand, publications, language), folder / name)
+        write_text(card(record, forecasts, scored, stand, publications, against, language), folder / name)

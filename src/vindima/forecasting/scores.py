@@ -20,6 +20,8 @@ RATIOS = {
     "pinball_rel_autoets": ("pinball", "auto_ets"),
 }
 """Ratio → what is averaged in both, and the model below the line."""
+FEWEST_FORECASTS = 10
+"""With fewer scored forecasts a share of them says nothing: of 9, promised 80 in 100, chance alone gives 5 to 9."""
 BLOCK = 3
 """Cutoffs in a row that are drawn together: the target years of horizons 1 to 3 overlap over as many."""
 RESAMPLES = 2000
@@ -73,8 +75,8 @@ def stand(scored: pd.DataFrame, model: str) -> pd.DataFrame:
 
     `scored` holds rows of the backtest and benchmark tables, `naive` and `auto_ets` among them. One row for each
     `actuals` (against the corrected prices; or the same forecasts against the published ones), `by` (`all`,
-    `totals`, `horizon`, `flow`, `product`), `group` and `model`, in each group the best first. Horizons 1 to 3,
-    except by horizon.
+    `totals`, `horizon`, `flow`, `product`, `total`: one of them), `group` and `model`, in each group the best first.
+    Horizons 1 to 3, except by horizon.
 
     `mae, median_ae, rmse, pinball` of the log price; `coverage_80, coverage_95` shares; `width_80, width_95` of the
     log intervals. Ratios of means: `mae_rel_naive, rmse_rel_naive, pinball_rel_autoets`, and `ours_rel`, the mae
@@ -108,15 +110,28 @@ def _groups(errors: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
     near = errors[errors["horizon"].isin(SCORED_HORIZONS)]
     names = near["series"].str.split(".", expand=True)
     yield "all", "all", near
-    if near["total"].any():
-        yield "totals", "totals", near[near["total"]]
+    totals = near[near["total"]]
+    if len(totals):
+        yield "totals", "totals", totals
     for by, keyed, keys in (
         ("horizon", errors, errors["horizon"]),
         ("flow", near, names[0]),
         ("product", near, names[1]),
+        ("total", totals, totals["series"]),
     ):
         for group, rows in keyed.groupby(keys):
             yield by, str(group), rows
+
+
+def record(scored: pd.DataFrame, model: str) -> pd.DataFrame:
+    """How often the intervals of `model` held, for each series and horizon: its own record, in counts.
+
+    Columns `series, horizon, n_forecasts, held_80, held_95`, of the rows of `scored` that have an actual.
+    """
+    rows = scored[(scored["model"] == model) & scored["actual"].notna()]
+    held = {f"held_{level}": rows["actual"].between(rows[low], rows[high]) for level, (low, high) in SIDES.items()}
+    by = rows[["series", "horizon"]].assign(n_forecasts=1, **held).groupby(["series", "horizon"], as_index=False)
+    return by.sum()
 
 
 def _draws(cutoffs: pd.Series) -> pd.DataFrame:

@@ -95,13 +95,17 @@ def write(raw_dir: Path, figures_dir: Path) -> None:
         old, new = read(figures_dir), Bundled(bundled, footnotes)
         changes = revisions.compare(old.raw_tables, new.raw_tables)
         recorded = history(figures_dir) + revisions.record(changes, old.retrieved_on, new.retrieved_on)
+    save(Bundled(bundled, footnotes), recorded, figures_dir)
+
+
+def save(bundled: Bundled, recorded: Iterable[Mapping[str, Any]], figures_dir: Path) -> None:
+    """Write a vintage, with the `recorded` history of what changed before it, to `figures_dir`; all or nothing."""
+    footnotes = [[note.table, note.year, note.label, note.figure] for note in bundled.footnotes]
     contents = {
         HISTORY: _csv_text([revisions.COLUMNS, *(line.values() for line in recorded)]),
-        DESCRIPTIONS: _csv_text(_description_lines(bundled)),
-        CELLS: _csv_text(_cell_lines(bundled)),
-        FOOTNOTES: _csv_text(
-            [["table", "year", "label", "figure"], *([f.table, f.year, f.label, f.figure] for f in footnotes)]
-        ),
+        DESCRIPTIONS: _csv_text(_description_lines(bundled.tables)),
+        CELLS: _csv_text(_cell_lines(bundled.tables)),
+        FOOTNOTES: _csv_text([["table", "year", "label", "figure"], *footnotes]),
     }
     figures_dir.mkdir(parents=True, exist_ok=True)
     for name, text in contents.items():

@@ -97,11 +97,13 @@ def collect(
     _check("accept", accept, ("newer", "any"))
     with ExitStack() as stack:
         draft = stack.enter_context(Draft(raw_dir, source, resume=source != "mirror"))
+        retrieved_on: dict[str, str] = {}
         if source == "mirror":
-            retrieved_on = figures.read(figures_dir).retrieved_on
+            bundled = figures.read(figures_dir)
+            retrieved_on = {slug: table.retrieved_on for slug, table in bundled.tables.items()}
+            started_at = bundled.retrieved_on
             base = stack.enter_context(mirror.running(figures_dir))
-            session = stack.enter_context(Session(base, draft, now=lambda: retrieved_on))
-            started_at = retrieved_on
+            session = stack.enter_context(Session(base, draft, now=lambda: started_at))
         else:
             base = LIVE if source == "live" else source
             started_at = utc_now()
@@ -115,7 +117,8 @@ def collect(
         session.expect(years if method == "pages" else len(offers) * (1 + SAMPLED))
         for slug, offer in offers.items():
             collected = gather(session, draft, TABLES[slug], offer)
-            draft.add(collected.table, collected.files)
+            day = {"retrieved_at": retrieved_on[slug]} if slug in retrieved_on else {}
+            draft.add(collected.table, [file | day for file in collected.files])
             after[slug] = collected.table
             disagreements += collected.disagreements
             losses += _losses(collected.table, before.get(slug))
@@ -228,11 +231,11 @@ def _join(table: Table, pages: Sequence[Page]) -> RawTable:
 
 
 def _withheld_years(raw: RawTable, width: int) -> list[int]:
-    """Years without any figure, in which the source withholds: all cells `*`, or `*` and a few `+`."""
+    """Years without any figure in which the source withholds: cells are `*`, but for a few `+` and blank ones."""
     withheld = []
     for index, year in enumerate(raw.years):
         cells = {cell.strip() for row in raw.rows for cell in row.cells[index * width : (index + 1) * width]}
-        if "*" in cells and cells <= {"*", "+"}:
+        if "*" in cells and cells <= {"*", "+", ""}:
             withheld.append(year)
     return withheld
 

@@ -1,28 +1,29 @@
 """The data-quality report: what was published, what is used, and why, in Portuguese and English."""
 
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import ipywidgets as widgets
 import pandas as pd
 
 from vindima.etl.crosscheck import EXTRACTED
 from vindima.ingestion.catalogue import TABLES
-from vindima.labels import GROUPS, Language, country_name, number
+from vindima.labels import GROUPS, Language, counted, country_name, number
 from vindima.serving import charts, quality_charts
 from vindima.serving.quality_charts import table_title
-from vindima.serving.reports import STYLE
+from vindima.serving.reports import STYLE, age
 from vindima.serving.store import Review, ServedSet
 
 WORDS = {
     "title": {"pt": "Quanto se pode confiar nos dados", "en": "How far the data can be trusted"},
     "intro": {
-        "pt": "A Vitibrasil publica {cells} números e marcas em {tables} tabelas, de {first} a {last}. {corrected} "
-        "células de comércio exterior estão corrigidas; {withheld} foram retidas pela fonte e {missing} não têm "
-        "número. Nada é apagado: o valor publicado fica sempre ao lado do valor em uso.",
-        "en": "Vitibrasil publishes {cells} figures and marks in {tables} tables, from {first} to {last}. "
-        "{corrected} cells of foreign trade are corrected; {withheld} were withheld by the source and {missing} hold "
-        "no number. Nothing is deleted: the published figure always stands beside the one in use.",
+        "pt": "A Vitibrasil publica {cells} números e marcas em {tables}, de {first} a {last}. Células corrigidas, "
+        "todas do comércio exterior: {corrected}; retidas pela fonte: {withheld}; sem número por outra razão: "
+        "{missing}. Nada é apagado: o valor publicado fica sempre ao lado do valor em uso.",
+        "en": "Vitibrasil publishes {cells} figures and marks in {tables}, from {first} to {last}. Corrected cells, "
+        "all of foreign trade: {corrected}; withheld by the source: {withheld}; without a number for another reason: "
+        "{missing}. Nothing is deleted: the published figure always stands beside the one in use.",
     },
     "coverage": {"pt": "O que existe", "en": "What there is"},
     "coverage_text": {
@@ -49,27 +50,27 @@ WORDS = {
     },
     "totals": {"pt": "Somas que não fecham", "en": "Totals that do not add up"},
     "totals_text": {
-        "pt": "De {all} totais impressos, {equal} são a soma das suas partes e {differs} não são ({rounding} deles "
-        "por no máximo {few} unidades); {alone} não têm partes com valor. Círculos cor de vinho: as partes somam "
-        "mais que o total.",
-        "en": "Of {all} printed totals, {equal} are the sum of their parts and {differs} are not ({rounding} of "
-        "these by {few} units or fewer); {alone} have no parts with a figure. Wine-red circles: the parts add up to "
-        "more than the total.",
+        "pt": "Totais impressos: {all}. Iguais à soma das suas partes: {equal}; diferentes: {differs}, dos quais "
+        "{rounding} por no máximo {few} unidades; sem partes com valor: {alone}. Círculos cor de vinho: as partes "
+        "somam mais que o total.",
+        "en": "Printed totals: {all}. Equal to the sum of their parts: {equal}; different: {differs}, {rounding} of "
+        "them by {few} units or fewer; without parts that have a figure: {alone}. Wine-red circles: the parts add up "
+        "to more than the total.",
     },
     "flags": {"pt": "O que chama a atenção", "en": "What looks odd"},
     "flags_text": {
-        "pt": "As verificações marcam {flags} valores publicados; {explained} têm uma explicação no registro abaixo. "
+        "pt": "Marcas das verificações em valores publicados: {flags}; explicadas no registro abaixo: {explained}. "
         "Marcar não é corrigir: nada sai dos dados por causa disso.",
-        "en": "The checks flag {flags} published figures; {explained} are explained by the register below. A flag is "
-        "no correction: nothing leaves the data because of one.",
+        "en": "Flags of the checks on published figures: {flags}; explained by the register below: {explained}. A "
+        "flag is no correction: nothing leaves the data because of one.",
     },
     "register": {"pt": "O registro, achado por achado", "en": "The register, finding by finding"},
     "entries": {"pt": "As correções, célula por célula", "en": "The corrections, cell by cell"},
     "revisions": {"pt": "O que mudou entre as edições", "en": "What changed between vintages"},
     "revisions_text": {
-        "pt": "{changes} mudanças em {pairs} comparações de edições; tabelas que faltam em uma delas não são "
+        "pt": "Mudanças: {changes}; comparações de edições: {pairs}. Tabelas que faltam em uma delas não são "
         "comparadas.",
-        "en": "{changes} changes in {pairs} comparisons of vintages; tables that one of them lacks are not compared.",
+        "en": "Changes: {changes}; comparisons of vintages: {pairs}. Tables that one of them lacks are not compared.",
     },
     "no_revisions": {"pt": "Nenhuma mudança registrada.", "en": "No change is on record."},
     "statuses": {"pt": "Células sem número, por tabela", "en": "Cells without a number, by table"},
@@ -80,6 +81,7 @@ WORDS = {
         "cross-check: Comex Stat (MDIC), extracted {extracted}.",
     },
     "table": {"pt": "Tabela", "en": "Table"},
+    "where": {"pt": "Onde", "en": "Where"},
     "year": {"pt": "Ano", "en": "Year"},
     "country": {"pt": "País", "en": "Country"},
     "published": {"pt": "Publicado, kg · US$", "en": "Published, kg · US$"},
@@ -125,6 +127,15 @@ CHANGES = {
     "row_moved": {"pt": "linhas movidas", "en": "rows moved"},
     "cell_changed": {"pt": "valores alterados", "en": "figures changed"},
 }
+COUNTED_TABLES = {"pt": ("tabela", "tabelas"), "en": ("table", "tables")}
+SECTIONS = {
+    "imports": {"pt": "importação", "en": "imports"},
+    "exports": {"pt": "exportação", "en": "exports"},
+    "production": {"pt": "produção", "en": "production"},
+    "processing": {"pt": "processamento", "en": "processing"},
+    "sales": {"pt": "comercialização", "en": "sales"},
+}
+"""How the names of the tables of a section begin → what the section is called."""
 ROUNDING = 20
 """Units (litres or kilograms) up to which a total that does not add up is put down to rounding."""
 
@@ -172,7 +183,8 @@ def data_quality_page(served: ServedSet, language: Language) -> str:
     first, last = int(counts["year"].min()), int(counts["year"].max())
     missing = counts[["not_available", "blank", "marked"]].sum().sum()
     intro = word("intro").format(
-        cells=whole(counts["cells"].sum()), tables=counts["table"].nunique(), first=first, last=last,
+        cells=whole(counts["cells"].sum()), first=first, last=last,
+        tables=counted(counts["table"].nunique(), *COUNTED_TABLES[language], language),
         corrected=whole(counts["corrected"].sum()), withheld=whole(counts["withheld"].sum()), missing=whole(missing),
     )  # fmt: skip
     parts = [
@@ -207,18 +219,31 @@ def data_quality_page(served: ServedSet, language: Language) -> str:
     cells = pd.concat([review.corrections, flags[~flags["finding"].isin(review.corrections["finding"])]])["finding"]
     times = cells.value_counts()
     rows = [
-        [row[language], DECISIONS[decision][language], whole(times.get(row["finding"], 0))]
+        [_place(row, language), row[language], DECISIONS[decision][language], whole(times.get(row["finding"], 0))]
         for decision in DECISIONS
         for row in review.findings[review.findings["decision"] == decision].to_dict("records")
     ]
-    heads = [word("finding"), word("decision"), word("cells")]
-    parts.append(f"<h2>{html.escape(word('register'))}</h2>" + _html_table(heads, rows, words=2))
+    heads = [word("where"), word("finding"), word("decision"), word("cells")]
+    parts.append(f"<h2>{html.escape(word('register'))}</h2>" + _html_table(heads, rows, words=3))
     parts.append(f"<h2>{html.escape(word('entries'))}</h2>" + _entries(review.corrections, language))
     retrieved = served.manifest["retrieved_at"][:10]
     source = word("source").format(
         vintage=served.manifest["vintage"], retrieved=retrieved, last=last, extracted=EXTRACTED
     )
-    return "".join([*parts, f'<p class="source">{html.escape(source)}</p>'])
+    ends = counts.groupby("table")["year"].max()
+    newest = {
+        name[language]: int(ends[of_section].max())
+        for section, name in SECTIONS.items()
+        if (of_section := ends.index.str.startswith(section)).any()
+    }
+    return "".join([*parts, f'<p class="source">{html.escape(f"{source} {age(newest, language)}")}</p>'])
+
+
+def _place(finding: Mapping[Any, Any], language: Language) -> str:
+    """'Exports of table wine, 2013': the tables and years of a finding."""
+    first, last = finding["first_year"], finding["last_year"]
+    tables = "; ".join(table_title(table, language) for table in finding["tables"].split())
+    return f"{tables}, {first}" + (f"–{last}" if last > first else "")
 
 
 def _corrections(review: Review, language: Language) -> str:

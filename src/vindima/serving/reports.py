@@ -3,6 +3,7 @@
 import base64
 import html
 from collections.abc import Mapping
+from datetime import date
 from functools import partial
 
 import ipywidgets as widgets
@@ -11,7 +12,8 @@ import pandas as pd
 from vindima.etl import price_index
 from vindima.etl.schemas import FIRST_YEAR_IN_REAIS, SIDES
 from vindima.forecasting.eligibility import COUNTRY_KG, COUNTRY_YEARS
-from vindima.labels import FLOWS, TRADE_PRODUCTS, Language, country_name, number, series_name
+from vindima.forecasting.scores import FEWEST_FORECASTS
+from vindima.labels import FLOWS, TRADE_PRODUCTS, Language, counted, country_name, number, series_name
 from vindima.serving import charts
 from vindima.serving.store import ServedSet
 
@@ -46,19 +48,29 @@ WORDS = {
         "en": "For {year} the forecast is US$ {price}; in 80 of 100 such cases the price should lie between "
         "US$ {low} and US$ {high}.",
     },
-    "measured": {
-        "pt": "Nas previsões passadas, feitas só com o que se sabia na época, esse intervalo conteve o preço em "
-        "{coverage} de cada 100 casos.",
-        "en": "In past forecasts, made only with what was known then, that interval held the price in {coverage} of "
-        "100 cases.",
+    "own_record": {
+        "pt": "Nas previsões passadas desta série para um ano à frente, feitas só com o que se sabia na época, esse "
+        "intervalo conteve o preço em {held} de {forecasts}; no conjunto das {series} séries, em {share} de 100.",
+        "en": "In past forecasts of this series one year ahead, made only with what was known then, that interval "
+        "held the price in {held} of {forecasts}; over all {series} series, in {share} of 100.",
+    },
+    "short_record": {
+        "pt": "Desta série há {counted} para um ano à frente, poucas para julgar; no conjunto das {series} séries, "
+        "feitas só com o que se sabia na época, esse intervalo conteve o preço em {share} de 100.",
+        "en": "Of this series there are {counted} one year ahead, too few to judge by; over all {series} series, "
+        "made only with what was known then, that interval held the price in {share} of 100.",
     },
     "none": {
         "pt": "Sem previsão: a série não tem {years} anos com ao menos {kg} kg, incluído {cutoff}.",
         "en": "No forecast: the series lacks {years} years with at least {kg} kg, {cutoff} among them.",
     },
     "corrected": {
-        "pt": "Círculos abertos: o valor publicado foi corrigido.",
-        "en": "Open circles: the published figure was corrected.",
+        "pt": "Círculos abertos: um número por trás do preço foi corrigido.",
+        "en": "Open circles: a figure behind the price was corrected.",
+    },
+    "age": {
+        "pt": "Números mais novos: {newest}; {year} terminou há {months}.",
+        "en": "Newest figures: {newest}; {year} ended {months} ago.",
     },
     "year": {"pt": "Ano", "en": "Year"},
     "median": {"pt": "Previsão", "en": "Forecast"},
@@ -80,6 +92,10 @@ WORDS = {
     "careful": {"pt": "Leia com cuidado:", "en": "Read with care:"},
     "download_index": {"pt": "Baixar o índice (CSV)", "en": "Download the index (CSV)"},
 }
+
+PAST_FORECASTS = {"pt": ("previsão passada", "previsões passadas"), "en": ("past forecast", "past forecasts")}
+MONTHS = {"pt": ("mês", "meses"), "en": ("month", "months")}
+TRADE = {"pt": "comércio exterior", "en": "foreign trade"}
 
 MONEY: Mapping[str, Mapping[Language, str]] = {
     charts.NOMINAL: {"pt": "US$ correntes", "en": "US$, nominal"},
@@ -123,7 +139,7 @@ def _link(data: bytes, kind: str, name: str, text: str) -> str:
 def sentence(
     history: pd.DataFrame, forecast: pd.DataFrame, served: ServedSet, language: Language, price: str = charts.NOMINAL
 ) -> str:
-    """What the chart says, in a few sentences: the last price, the forecast, and the measured coverage.
+    """What the chart says, in a few sentences: the last price, the forecast, and how often such intervals held.
 
     The forecast is one of nominal US$; in another money (`price`, a column of the price table) real prices are set
     beside the first one.
@@ -164,8 +180,7 @@ def sentence(
                 high=dollars(ahead["q90"]),
             )
         )
-        coverage = number(100 * served.metrics["all"]["coverage_80"], 0, language)
-        said.append(WORDS["measured"][language].format(coverage=coverage))
+        said.append(record_sentence(served.record, ahead["series"], ahead["horizon"], language))
     else:
         said.append(
             WORDS["none"][language].format(
@@ -175,6 +190,39 @@ def sentence(
     if known["corrected"].any():
         said.append(WORDS["corrected"][language])
     return " ".join(said)
+
+
+def record_sentence(record: pd.DataFrame, series: str, horizon: int, language: Language) -> str:
+    """How often the 80 per cent intervals of the series held at `horizon`, beside those of all series.
+
+    `record` is the answer of `scores.record`. The sentence speaks of one year ahead, the first row of the table.
+    """
+    here = record[record["horizon"] == horizon]
+    own = here.loc[here["series"] == series, ["n_forecasts", "held_80"]].sum()
+    words = WORDS["own_record" if own["n_forecasts"] >= FEWEST_FORECASTS else "short_record"][language]
+    return words.format(
+        held=own["held_80"],
+        forecasts=own["n_forecasts"],
+        counted=counted(own["n_forecasts"], *PAST_FORECASTS[language], language),
+        series=len(here),
+        share=number(100 * here["held_80"].sum() / here["n_forecasts"].sum(), 0, language),
+    )
+
+
+def age(newest: Mapping[str, int], language: Language, today: date | None = None) -> str:
+    """How old a report's newest figures are: `newest` holds what is meant → its newest year; `today` is today's date.
+
+    {'trade': 2024, 'production': 2023}, on 10 March 2026 → 'Newest figures: trade 2024, production 2023; 2024 ended
+    14 months ago.'
+    """
+    today = today or date.today()
+    year = max(newest.values())
+    months = max(12 * (today.year - year - 1) + today.month - 1, 0)
+    return WORDS["age"][language].format(
+        newest=", ".join(f"{name} {last}".strip() for name, last in newest.items()),
+        year=year,
+        months=counted(months, *MONTHS[language], language),
+    )
 
 
 def _table(forecast: pd.DataFrame, language: Language) -> str:
@@ -217,7 +265,8 @@ def outlook_page(served: ServedSet, series: str, language: Language, price: str 
         ]
     money = IN_MONEY[price][language].format(base_year=served.base_year)
     unit_value = WORDS["unit_value"][language].format(money=money)
-    parts.append(f'<p class="source">{html.escape(source)} {html.escape(unit_value)}</p>')
+    old = age({TRADE[language]: served.provenance["cutoff"]}, language)
+    parts.append(f'<p class="source">{html.escape(f"{source} {old} {unit_value}")}</p>')
     return "".join(parts) + _price_or_mix(served, series, language)
 
 
@@ -278,8 +327,17 @@ class Outlook(widgets.VBox):
             self._fill({**chosen, "money": self._money.value})
 
     def _fill(self, chosen: dict[str, str]) -> None:
-        """Offer what exists under the choice made, keep what still fits, and draw."""
+        """Offer what exists under the choice made, keep what still fits, and draw.
+
+        Whatever goes wrong, the choices answer the next time.
+        """
         self._filling = True
+        try:
+            self._offer_and_draw(chosen)
+        finally:
+            self._filling = False
+
+    def _offer_and_draw(self, chosen: dict[str, str]) -> None:
         language: Language = self._language.value
         every = self._series
         _offer(self._flow, [(FLOWS[flow][language], flow) for flow in sorted(every["flow"].unique())], chosen["flow"])
@@ -298,7 +356,6 @@ class Outlook(widgets.VBox):
             control.description = WORDS[word][language]
         self._heading.value = f"{STYLE}<h1>{html.escape(WORDS['title'][language])}</h1>"
         self._page.value = outlook_page(self._served, self._country.value, language, self._money.value)
-        self._filling = False
 
 
 def _offer(control: widgets.Dropdown, options: list[tuple[str, str]], wanted: str) -> None:

@@ -13,6 +13,7 @@ import pandas as pd
 from vindima import paths
 from vindima.errors import VindimaError
 from vindima.etl import price_index, quality, schemas
+from vindima.forecasting import scores
 
 SOURCE = "Embrapa Uva e Vinho, Vitibrasil; unit values computed by Vindima"
 
@@ -75,7 +76,8 @@ class ServedSet:
     """One complete set: tables as in the contracts, and where its figures come from.
 
     `provenance` is `{vintage, cutoff, model, model_sha256, source}`, the words of every answer with data;
-    `base_year` the year in whose money the real prices are.
+    `base_year` the year in whose money the real prices are; `record` how often the intervals of the published model
+    held, for each series and horizon (`scores.record`).
     """
 
     prices: pd.DataFrame
@@ -83,6 +85,7 @@ class ServedSet:
     index: pd.DataFrame
     forecasts: pd.DataFrame
     backtest: pd.DataFrame
+    record: pd.DataFrame
     review: Review
     metrics: dict
     manifest: dict
@@ -178,12 +181,14 @@ def _read(folder: Path, shown_as: Path) -> ServedSet:
     model, model_sha256 = _mapping(folder, "models/model.json", {"model", "vintage", "cutoff", "horizon"}, shown_as)
     metrics, _ = _mapping(folder, "reports/metrics.json", set(), shown_as)
     prices = _table(folder, "data/prices/prices.parquet", _PRICE_COLUMNS, shown_as)
+    backtest = _table(folder, "data/backtest/backtest.parquet", _BACKTEST_COLUMNS, shown_as)
     found = ServedSet(
         prices=prices,
         base_year=_base_year(prices, shown_as),
         index=_table(folder, "data/prices/index.parquet", _INDEX_COLUMNS, shown_as),
         forecasts=_table(folder, "data/forecasts/forecasts.parquet", _FORECAST_COLUMNS, shown_as),
-        backtest=_table(folder, "data/backtest/backtest.parquet", _BACKTEST_COLUMNS, shown_as),
+        backtest=backtest,
+        record=scores.record(backtest, model["model"]),
         review=Review(
             counts=_table(folder, "reports/counts.csv", _COUNT_COLUMNS, shown_as),
             **{
