@@ -343,19 +343,20 @@ def read_page(data: bytes, table: Table, year: int | None = None) -> Page:
     if year is not None and int(title[2]) != year:
         raise WrongAnswer(f"{where}: expected the page of {year}, got that of {title[2]}")
     width = 1 + len(table.measures)
-    headings = [_text(heading) for heading in table_tag.select(":scope > thead th")]
+    headings = [_text(heading) for head in _children(table_tag, "thead") for heading in head.find_all("th")]
     if len(headings) != width:
         raise VindimaError(f"{where}: expected {width} columns, got {len(headings)}: {', '.join(headings)}")
     rows = []
-    for position, row in enumerate(table_tag.select(":scope > tbody > tr"), 1):
-        cells = row.find_all(["td", "th"], recursive=False)
+    lines = [line for body in _children(table_tag, "tbody") for line in _children(body, "tr")]
+    for position, line in enumerate(lines, 1):
+        cells = _children(line, "td", "th")
         if len(cells) != width:
             raise VindimaError(f"{where}, row {position}: expected {width} cells, got {len(cells)}")
         label, *figures = map(_text, cells)
         rows.append(PageRow(label, None if table.is_trade else _level(cells[0]), tuple(figures)))
     if not rows:
         raise WrongAnswer(f"{where}: expected rows in the data table, got none")
-    totals = [_text(cell) for cell in table_tag.select(":scope > tfoot td")]
+    totals = [_text(cell) for foot in _children(table_tag, "tfoot") for cell in foot.find_all("td")]
     if len(totals) != width:
         raise VindimaError(f"{where}: expected a total of {width} cells, got {len(totals)}")
     source, footnotes = _footer(soup)
@@ -455,6 +456,10 @@ def _menu(data: bytes, name: str) -> list[tuple[str, str]]:
 def _ends(data: bytes) -> bool:
     """True for a page that was not cut off."""
     return b"</html>" in data[-200:].lower() or b"</html>" in data.lower()
+
+
+def _children(tag: Tag, *names: str) -> list[Tag]:
+    return tag.find_all(names, recursive=False)
 
 
 def _text(tag: Tag) -> str:
