@@ -6,8 +6,8 @@ from decimal import Decimal
 from pathlib import Path
 
 import ftfy
+import lxml.html
 import pytest
-from bs4 import BeautifulSoup
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
@@ -370,32 +370,32 @@ def test_a_page_whose_download_has_another_name_is_known_by_its_title():
 
 
 def by_another_reader(data: bytes) -> dict[str, object]:
-    """What BeautifulSoup finds on a page of the site."""
-    soup = BeautifulSoup(data, "lxml", from_encoding="utf-8")
+    """What lxml alone finds on a page of the site."""
+    root = lxml.html.fromstring(data, parser=lxml.html.HTMLParser(encoding="utf-8"))
 
-    def words(tags):
-        return [" ".join(tag.get_text().split()) for tag in tags]
+    def words(elements):
+        return [" ".join(element.text_content().split()) for element in elements]
 
-    (body,) = soup.select("table.tb_dados")
-    (title,) = words(soup.select("p.text_center"))
-    (limits,) = words(soup.select("label.lbl_pesq"))
-    (download,) = soup.select("a.footer_content[href^='download/']")
-    (footer,) = soup.select("div.tb_font")
-    lines = [" ".join(line.split()) for line in footer.get_text("\n").split("\n")]
-    records = [row.find_all("td") for row in body.select("tbody > tr")]
-    levels = [next((c[3:] for c in record[0].get("class") or [] if c != "tb_dados"), None) for record in records]
+    (body,) = root.find_class("tb_dados")
+    (title,) = words(root.find_class("text_center"))
+    (limits,) = words(root.find_class("lbl_pesq"))
+    (download,) = root.xpath("//a[@class='footer_content'][starts-with(@href, 'download/')]/@href")
+    (footer,) = root.find_class("tb_font")
+    lines = [" ".join(line.split()) for text in footer.xpath(".//text()") for line in text.split("\n")]
+    records = [row.findall("td") for row in body.findall("tbody/tr")]
+    levels = [record[0].get("class", "").removeprefix("tb_") or None for record in records]
     return {
         "year": int(title[-5:-1]),
         "title": title[:-6].strip(),
         "first_year": int(limits[-10:-6]),
         "last_year": int(limits[-5:-1]),
-        "suboptions": [(b["value"], *words([b])) for b in soup.select("button.btn_sopt")],
-        "download": download["href"],
-        "headings": words(body.select("thead th")),
+        "suboptions": [(button.get("value"), *words([button])) for button in root.find_class("btn_sopt")],
+        "download": download,
+        "headings": words(body.findall("thead//th")),
         "rows": [
             (label, level, tuple(cells)) for (label, *cells), level in zip(map(words, records), levels, strict=True)
         ],
-        "totals": words(body.select("tfoot.tb_total td"))[1:],
+        "totals": words(body.findall("tfoot//td"))[1:],
         "footnotes": [line for line in lines if line and not line.startswith(("Fonte:", "Elaboração:"))],
         "source": next(line for line in lines if line.startswith("Fonte:")).removeprefix("Fonte:").strip(),
         "remarks": [],
@@ -581,6 +581,9 @@ def damaged(draw: st.DrawFn, whole: bytes) -> bytes:
 @example(b"\x00")
 @example(b"\xff\xfeI\x00d\x00")
 @example(b";;\n;\n")
+@example(b"fora_do_ar.html")
+@example(b"https://localhost/fora-do-ar")
+@example(b"<?xml version='1.0' encoding='latin-1'?><erro>fora do ar</erro>")
 @example(TRADE.replace(b";", b"\x00"))
 @example(TRADE_PAGE.replace(b"<td>", b"<td>\x00"))
 @settings(same_every_time, max_examples=800)

@@ -10,12 +10,12 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple, NoReturn
 
 import ftfy
-from lxml import etree
+from bs4 import BeautifulSoup, SoupStrainer, Tag
 
 from vindima.errors import VindimaError
 from vindima.ingestion.catalogue import Table
@@ -37,10 +37,10 @@ ID_COLUMN = "id"
 LABEL_COLUMNS = ("produto", "cultivar", "pais")
 CONTROL_COLUMNS = ("control", "tipo")
 
-PARSER = etree.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
-STRING = etree.XPath("string()", smart_strings=False)
 LINE_SEPARATOR = "\u2028"
-SOUGHT = ("btn_opt", "btn_sopt", "footer_content", "lbl_pesq", "tb_dados", "tb_font", "text_center")
+SOUGHT = SoupStrainer(class_=re.compile("btn_opt|btn_sopt|footer_content|lbl_pesq|tb_dados|tb_font|text_center"))
+"""The elements of a page that are read; all others are left out of its tree."""
+
 TITLE = re.compile(r"(.*?) ?\[([0-9]{4})\]")
 LIMITS = re.compile(r"\[([0-9]{4})-([0-9]{4})\]")
 
@@ -307,7 +307,7 @@ def read_menu(data: bytes) -> list[tuple[str, str]]:
 
     Raises WrongAnswer for what is not a whole page of the site.
     """
-    return _buttons(_whole_page(data), "btn_opt")
+    return _menu(data, "btn_opt")
 
 
 def read_submenu(data: bytes) -> list[tuple[str, str]]:
@@ -315,7 +315,7 @@ def read_submenu(data: bytes) -> list[tuple[str, str]]:
 
     Raises WrongAnswer for what is not a whole page of the site.
     """
-    return _buttons(_whole_page(data), "btn_sopt")
+    return _menu(data, "btn_sopt")
 
 
 def read_page(data: bytes, table: Table, year: int | None = None) -> Page:
@@ -325,40 +325,47 @@ def read_page(data: bytes, table: Table, year: int | None = None) -> Page:
     another table or of another year than asked; VindimaError for a page that is not understood.
     """
     where = f"{table.slug}{f' {year}' if year else ''} (index.php?{table.query})"
-    elements, remarks = _elements(data)
-    if "tb_dados" not in elements:
+    soup, remarks = _soup(data)
+    table_tag = soup.find(class_="tb_dados")
+    if table_tag is None:
         raise WrongAnswer(f"{where}: expected a page with a data table, got {_excerpt(data)}")
     if not _ends(data):
         raise WrongAnswer(
             f"{where}: expected a page that ends with </html>, got one that ends {_excerpt(data[-80:])}"
         )
-    title_line, limits_line = _first_text(elements, "text_center"), _first_text(elements, "lbl_pesq")
+    title_line, limits_line = _first_text(soup, "text_center"), _first_text(soup, "lbl_pesq")
     title = TITLE.fullmatch(title_line) or _missing(where, "a title that ends with [year]", title_line)
     limits = LIMITS.search(limits_line) or _missing(where, "year limits such as [1970-2023]", limits_line)
-    addresses = [link.get("href", "") for link in elements.get("footer_content", [])]
+    addresses = [str(link.get("href")) for link in soup.find_all(class_="footer_content")]
     downloads = [address for address in addresses if address.startswith("download/")]
     if table.download_path not in downloads and _plain(title[1]) != _plain(table.title_pt):
         raise WrongAnswer(f"{where}: expected {table.title_pt!r}, got the page of {title[1]!r}")
     if year is not None and int(title[2]) != year:
         raise WrongAnswer(f"{where}: expected the page of {year}, got that of {title[2]}")
-    parts: dict[str, list[etree._Element]] = {}
-    for part in elements["tb_dados"][0]:
-        parts.setdefault(part.tag, []).append(part)
     width = 1 + len(table.measures)
-    headings = [_text(heading) for head in parts.get("thead", []) for heading in head.iter("th")]
+    headings = [_text(heading) for head in _children(table_tag, "thead") for heading in head.find_all("th")]
     if len(headings) != width:
         raise VindimaError(f"{where}: expected {width} columns, got {len(headings)}: {', '.join(headings)}")
-    rows = _page_rows(parts.get("tbody", []), table, where)
-    totals = [_text(cell) for foot in parts.get("tfoot", []) for cell in foot.iter("td")]
+    rows = []
+    lines = [line for body in _children(table_tag, "tbody") for line in _children(body, "tr")]
+    for position, line in enumerate(lines, 1):
+        cells = _children(line, "td", "th")
+        if len(cells) != width:
+            raise VindimaError(f"{where}, row {position}: expected {width} cells, got {len(cells)}")
+        label, *figures = map(_text, cells)
+        rows.append(PageRow(label, None if table.is_trade else _level(cells[0]), tuple(figures)))
+    if not rows:
+        raise WrongAnswer(f"{where}: expected rows in the data table, got none")
+    totals = [_text(cell) for foot in _children(table_tag, "tfoot") for cell in foot.find_all("td")]
     if len(totals) != width:
         raise VindimaError(f"{where}: expected a total of {width} cells, got {len(totals)}")
-    source, footnotes = _footer(elements)
+    source, footnotes = _footer(soup)
     return Page(
         year=int(title[2]),
         title=title[1],
         first_year=int(limits[1]),
         last_year=int(limits[2]),
-        suboptions=_buttons(elements, "btn_sopt"),
+        suboptions=_buttons(soup, "btn_sopt"),
         download=table.download_path if table.download_path in downloads else next(iter(downloads), None),
         headings=headings,
         rows=rows,
@@ -430,33 +437,20 @@ def _remarks(encoding: str, texts: Iterable[str]) -> list[str]:
     return remarks
 
 
-def _elements(data: bytes) -> tuple[dict[str, list[etree._Element]], list[str]]:
-    """The elements of a page that a reader looks for, by their class, and remarks on the page's encoding."""
+def _soup(data: bytes) -> tuple[BeautifulSoup, list[str]]:
+    """The elements of a page that are sought, its text repaired, and remarks on its encoding."""
     text, encoding = _decode(data)
-    remarks = []
-    damaged = ("Ã" in text or "Â" in text) and re.search("[ÂÃ][^\0-\x7f]", text)
-    if damaged or not encoding.startswith("utf-8"):
-        lines = text.splitlines(keepends=True)
-        remarks = _remarks(encoding, lines)
-        data = "".join(map(repaired, lines)).encode()
-    try:
-        root = etree.HTML(data.removeprefix(b"\xef\xbb\xbf"), PARSER)
-    except etree.LxmlError:
-        root = None
-    found: dict[str, list[etree._Element]] = {}
-    if root is not None:
-        for element in root.iter("a", "button", "div", "label", "p", "table"):
-            name = _sought(element.get("class"))
-            if name:
-                found.setdefault(name, []).append(element)
-    return found, remarks
+    lines = text.splitlines(keepends=True)
+    # Behind a line break, what looks like XML or the name of a file is read without a warning.
+    return BeautifulSoup("\n" + "".join(map(repaired, lines)), "lxml", parse_only=SOUGHT), _remarks(encoding, lines)
 
 
-def _whole_page(data: bytes) -> dict[str, list[etree._Element]]:
-    elements, _ = _elements(data)
-    if "btn_opt" not in elements or not _ends(data):
+def _menu(data: bytes, name: str) -> list[tuple[str, str]]:
+    """The buttons of class `name` on a whole page of the site."""
+    soup, _ = _soup(data)
+    if not soup.find(class_="btn_opt") or not _ends(data):
         raise WrongAnswer(f"index.php: expected a page with the site's option buttons, got {_excerpt(data)}")
-    return elements
+    return _buttons(soup, name)
 
 
 def _ends(data: bytes) -> bool:
@@ -464,66 +458,38 @@ def _ends(data: bytes) -> bool:
     return b"</html>" in data[-200:].lower() or b"</html>" in data.lower()
 
 
-@lru_cache(maxsize=256)
-def _sought(classes: str | None) -> str | None:
-    """The class by which a reader knows an element: 'tb_base tb_dados' → 'tb_dados'."""
-    return next((name for name in (classes or "").split() if name in SOUGHT), None)
+def _children(tag: Tag, *names: str) -> list[Tag]:
+    return tag.find_all(names, recursive=False)
 
 
-def _text(element: etree._Element) -> str:
+def _text(tag: Tag) -> str:
     """Text of an element as a browser shows it."""
-    return " ".join(((STRING(element) if len(element) else element.text) or "").split())
+    return " ".join(tag.get_text().split())
 
 
-def _first_text(elements: dict[str, list[etree._Element]], name: str) -> str:
-    return _text(elements[name][0]) if name in elements else ""
+def _first_text(soup: BeautifulSoup, name: str) -> str:
+    tag = soup.find(class_=name)
+    return _text(tag) if tag else ""
 
 
-def _buttons(elements: dict[str, list[etree._Element]], name: str) -> list[tuple[str, str]]:
-    return [(button.get("value"), _text(button)) for button in elements.get(name, []) if button.get("value")]
+def _buttons(soup: BeautifulSoup, name: str) -> list[tuple[str, str]]:
+    return [(str(button["value"]), _text(button)) for button in soup.find_all(class_=name) if button.get("value")]
 
 
-def _page_rows(bodies: Sequence[etree._Element], table: Table, where: str) -> list[PageRow]:
-    """The rows of a page's table; VindimaError for one of another width than the table's."""
-    width = 1 + len(table.measures)
-    cells = [node for body in bodies for node in body.iterdescendants()]
-    # Nearly always rows hold cells alone and cells hold text alone: then each row comes right before its cells.
-    regular = len(cells) == sum(map(len, bodies)) * (width + 1) and {*map(len, cells[:: width + 1])} == {width}
-    if regular:
-        del cells[:: width + 1]
-        texts = [" ".join((cell.text or "").split()) for cell in cells]
-    else:
-        cells = []
-        for position, row in enumerate((row for body in bodies for row in body.iterchildren("tr")), 1):
-            found = list(row.iterchildren("td", "th"))
-            if len(found) != width:
-                raise VindimaError(f"{where}, row {position}: expected {width} cells, got {len(found)}")
-            cells += found
-        texts = [_text(cell) for cell in cells]
-    if not cells:
-        raise WrongAnswer(f"{where}: expected rows in the data table, got none")
-    labels, *figures = (texts[column::width] for column in range(width))
-    levels = [None] * len(labels) if table.is_trade else [_level(label.get("class")) for label in cells[::width]]
-    return list(map(_page_row, zip(labels, levels, zip(*figures, strict=True), strict=True)))
+def _level(label: Tag) -> str | None:
+    """'item' for a label of class `tb_item`."""
+    names = label.get_attribute_list("class")
+    return next((level for level in ("item", "subitem") if f"tb_{level}" in names), None)
 
 
-_page_row = partial(tuple.__new__, PageRow)  # PageRow._make takes three times as long
-
-
-@lru_cache(maxsize=256)
-def _level(classes: str | None) -> str | None:
-    """'tb_item' → 'item'."""
-    return next((name[3:] for name in (classes or "").split() if name in ("tb_item", "tb_subitem")), None)
-
-
-def _footer(elements: dict[str, list[etree._Element]]) -> tuple[str, list[str]]:
+def _footer(soup: BeautifulSoup) -> tuple[str, list[str]]:
     """The source line without its word `Fonte`, and the footnotes: all lines but source and author."""
-    if "tb_font" not in elements:
+    footer = soup.find(class_="tb_font")
+    if footer is None:
         return "", []
-    footer = elements["tb_font"][0]
-    for line_break in footer.iter("br"):
-        line_break.text = LINE_SEPARATOR
-    lines = [" ".join(line.split()) for line in STRING(footer).split(LINE_SEPARATOR)]
+    for line_break in footer.find_all("br"):
+        line_break.replace_with(LINE_SEPARATOR)
+    lines = [" ".join(line.split()) for line in footer.get_text().split(LINE_SEPARATOR)]
     source = next((line for line in lines if line.startswith("Fonte:")), "")
     notes = [line for line in lines if line and not line.startswith(("Fonte:", "Elaboração:"))]
     return source.removeprefix("Fonte:").strip(), notes
