@@ -124,6 +124,7 @@ def test_unknown_scope_is_refused(trade: pd.DataFrame, register: pd.DataFrame):
             "swap,exports_table_wine,CHL,2013,6,many,16,6",
             "2013, CHL: expected a number in value_usd_published, got 'many'",
         ),
+        ("swap,exports_table_wine,CHL,99999,6,5,1,6", "99999, CHL: expected a number in year, got '99999'"),
         ("swap,exports_table_wine,CHL,2013,6,5,-1,6", "2013, CHL: expected a number in quantity_kg, got '-1'"),
         ("swap,production,CHL,2013,6,5,1,6", "production 2013, CHL: expected a table of imports or exports"),
         ("swop,exports_table_wine,CHL,2013,6,5,1,6", r"2013, CHL: .* confirmed or likely, got 'swop' \(not there\)"),
@@ -150,7 +151,7 @@ def test_bad_finding_is_refused_by_name(tmp_path: Path, line: str, message: str)
 
 def test_register_with_other_columns_is_refused(tmp_path: Path):
     with pytest.raises(
-        VindimaError, match=r"corrections.csv: expected the columns finding, table, country, .* got table"
+        VindimaError, match=r"corrections.csv, line 1: expected the columns finding, table, country, .* got table"
     ):
         corrections.register(written(tmp_path, "table,year\n"))
 
