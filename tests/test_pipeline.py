@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -119,6 +120,24 @@ def test_changed_horizon_reruns_only_the_forecast_and_what_follows(reproduced: t
     finally:
         subprocess.run(["git", "checkout", "--quiet", "."], cwd=clone, check=True)
         run("dvc", "checkout")
+    assert "Data and pipelines are up to date." in run("dvc", "repro")
+
+
+@pytest.mark.parametrize("horizon", ["horizon: 50", "horizon: 5\n  horizn: 3"])
+def test_parameter_that_no_stage_could_work_with_removes_nothing(
+    reproduced: tuple[Path, str], run: Run, horizon: str
+):
+    clone, _ = reproduced
+    path = clone / "params.yaml"
+    given = path.read_text(encoding="utf-8")
+    try:
+        path.write_text(given.replace("horizon: 5\n", f"{horizon}\n"), encoding="utf-8")
+        printed = run("dvc", "repro", expected=255)
+        assert "vindima: params.yaml: forecast.horiz" in printed
+        assert re.findall("Running stage '(.+)'", printed) == ["check"]
+        assert (clone / "reports" / "params.txt").is_file()
+    finally:
+        path.write_text(given, encoding="utf-8")
     assert "Data and pipelines are up to date." in run("dvc", "repro")
 
 
