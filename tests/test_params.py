@@ -121,7 +121,8 @@ def test_limits_are_those_of_the_code_that_works_with_them():
         ("forecast.horizon", True, "expected a whole number of years from 1 to 10, got True"),
         ("forecast.horizon", "3", "expected a whole number of years from 1 to 10, got '3'"),
         ("forecast.horizn", 3, r"unknown; the closest is forecast\.horizon"),
-        ("collect.colour", "red", "unknown; (the closest is|there are) .*"),
+        ("data.horizon", 3, r"unknown; the closest is forecast\.horizon"),
+        ("collect.colour", "red", "unknown; there are source, method, accept, requests_per_second, lake"),
     ],
 )
 def test_value_that_a_stage_could_not_work_with_is_refused_by_name(

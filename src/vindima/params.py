@@ -191,7 +191,7 @@ def _flat(document: object) -> tuple[dict[str, Any], dict[str, str]]:
     defects = {}
     for section in document:
         if section not in SECTIONS:
-            defects[str(section)] = _unknown(str(section), list(SECTIONS))
+            defects[str(section)] = _unknown(str(section), {name: name for name in SECTIONS}, list(SECTIONS))
     for section, names in SECTIONS.items():
         content = document.get(section, {})
         if not isinstance(content, dict):
@@ -202,15 +202,19 @@ def _flat(document: object) -> tuple[dict[str, Any], dict[str, str]]:
             if dotted in PARAMETERS:
                 values[dotted] = value
             else:
-                defects[dotted] = _unknown(dotted, list(PARAMETERS))
+                defects[dotted] = _unknown(str(key), _BY_NAME, names)
         for dotted in (f"{section}.{name}" for name in names if name not in content):
             defects[dotted] = f"expected {PARAMETERS[dotted].expected}, got nothing"
     return values, defects
 
 
-def _unknown(name: str, known: list[str]) -> str:
-    closest = get_close_matches(name, known, n=1)
-    return f"unknown; the closest is {closest[0]}" if closest else f"unknown; there are {', '.join(known)}"
+_BY_NAME = {dotted.partition(".")[2]: dotted for dotted in PARAMETERS}
+
+
+def _unknown(name: str, places: Mapping[str, str], here: list[str]) -> str:
+    """'horizn' → 'unknown; the closest is forecast.horizon'; where none is close, what there is `here`."""
+    closest = get_close_matches(name, places, n=1)
+    return f"unknown; the closest is {places[closest[0]]}" if closest else f"unknown; there are {', '.join(here)}"
 
 
 def _misfits(values: Mapping[str, Any], years: range, known: bool) -> Iterator[tuple[str, str]]:
