@@ -181,6 +181,18 @@ def test_value_of_the_command_line_is_named_without_the_file(project: Path):
     ]
 
 
+def test_value_of_the_command_line_stands_for_one_that_is_not_in_the_file(project: Path):
+    (project / "params.yaml").write_text(yaml.safe_dump(GIVEN | {"forecast": {}}))
+    assert refused(project)[0].endswith("from 1 to 10, got nothing")
+    assert refused(project, {"forecast.horizon": 3}) == []
+
+
+@pytest.mark.parametrize("text", ["[a", "2023-13-01", "!!int x", "{a: 1, a: 2}"])
+def test_value_that_is_no_yaml_is_named(text: str):
+    with pytest.raises(VindimaError, match=r"^last_year: expected YAML \(.+\), got '"):
+        params.value_of(text, "last_year")
+
+
 def test_every_defect_has_a_line(project: Path):
     text = "colect: {}\ncollect: null\ndata: {last_year: 1990}\nprices: {engine: spark}\nforecast: {horizon: 50}\n"
     (project / "params.yaml").write_text(text)
@@ -203,6 +215,7 @@ def test_years_that_do_not_fit_are_listed_beside_other_defects(project: Path):
         ("data: [1", r"params\.yaml, line 1: expected YAML \(.+\)"),
         ("data:\n\tlast_year: 1", r"params\.yaml, line 2: expected YAML \(.+\)"),
         ("forecast:\n  horizon: 3\n  horizon: 50\n", r"params\.yaml, line 3: expected YAML \(horizon stands twice\)"),
+        ("a: 2023-13-01", r"params\.yaml: expected YAML \(month must be in 1..12\)"),
         ("a: \x00", r"params\.yaml: expected YAML \(.+\)"),
         ("[1]: 2", r"params\.yaml, line 1: expected YAML \(.+\)"),
         ("", r"params\.yaml: expected the sections collect, data, .*, got null"),
@@ -257,9 +270,10 @@ def test_year_of_a_live_collection_that_the_mirror_does_not_have_yet_is_taken(pr
     assert refused(project, {"data.last_year": 2024}) == []
 
 
-def test_damaged_data_do_not_stop_what_could_mend_them(project: Path):
+@pytest.mark.parametrize("manifest", ["{", "{}", "[]"])
+def test_damaged_data_do_not_stop_what_could_mend_them(project: Path, manifest: str):
     collected(project, "live", 2024)
-    (project / "data" / "raw" / "manifest.json").write_text("{")
+    (project / "data" / "raw" / "manifest.json").write_text(manifest)
     assert refused(project, {"collect.source": "live"}) == []
     (project / "data" / "figures" / "tables.csv").write_text("")
     assert refused(project) == []

@@ -112,11 +112,11 @@ def read(root: Path, instead: Mapping[str, Any] | None = None) -> dict[str, Any]
     instead = dict(instead or {})
     found, defects = _flat(_load(root / "params.yaml"))
     values = found | instead
-    defects |= {
-        name: f"expected {parameter.expected}, got {_shown(values[name])}"
-        for name, parameter in PARAMETERS.items()
-        if name in values and not parameter.fits(values[name])
-    }
+    for name, parameter in PARAMETERS.items():
+        if name in values and not parameter.fits(values[name]):
+            defects[name] = f"expected {parameter.expected}, got {_shown(values[name])}"
+        elif name not in values and name.partition(".")[0] not in defects:
+            defects[name] = f"expected {parameter.expected}, got nothing"
     if all(name in values and name not in defects for name in TOGETHER):
         years = trade_years(values["collect.source"], root)
         defects |= _misfits(values, years or range(catalogue.FIRST_YEAR, 10_000), known=years is not None)
@@ -143,7 +143,7 @@ def trade_years(source: str, root: Path) -> range | None:
         if collected != "mirror" and source in ("mirror", collected):
             for slug, table in catalogue.TABLES.items():
                 years |= set(lake.read_table(raw, slug).years) if table.is_trade else set()
-    except VindimaError:
+    except (VindimaError, KeyError, TypeError):  # a manifest may be any JSON
         return None
     return range(min(years), max(years) + 1) if years else None
 
@@ -164,27 +164,28 @@ def _load(path: Path) -> object:
         raise VindimaError(f"there is no {path.name} in {path.parent}: it comes with the project")
     try:
         return yaml.load(path.read_bytes(), _Loader)  # noqa: S506
-    except yaml.YAMLError as error:
-        raise VindimaError(f"{path.name}{reason(error)}") from None
+    except (yaml.YAMLError, ValueError) as error:  # a date such as 2023-13-01 is a ValueError
+        mark = getattr(error, "problem_mark", None)
+        raise VindimaError(
+            f"{path.name}{f', line {mark.line + 1}' if mark else ''}: expected YAML ({_problem(error)})"
+        ) from None
 
 
 def value_of(text: str, name: str) -> Any:
     """'[1, 2]' → [1, 2], as it could stand in params.yaml; VindimaError that names `name` for what is no YAML."""
     try:
         return yaml.load(text, _Loader)  # noqa: S506
-    except yaml.YAMLError as error:
-        raise VindimaError(f"{name}{reason(error, line=False)}, got {text!r}") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise VindimaError(f"{name}: expected YAML ({_problem(error)}), got {text!r}") from None
 
 
-def reason(error: yaml.YAMLError, line: bool = True) -> str:
-    """', line 3: expected YAML: …', in one line."""
-    mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or getattr(error, "reason", "it cannot be read")
-    return f"{f', line {mark.line + 1}' if line and mark else ''}: expected YAML ({problem})"
+def _problem(error: Exception) -> str:
+    """What is wrong, without the lines that YAML shows beside it."""
+    return getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
 
 
 def _flat(document: object) -> tuple[dict[str, Any], dict[str, str]]:
-    """The values by dotted name, and the defects of what is no known section or key, or is not there."""
+    """The values by dotted name, and the defects of what is no known section or key."""
     if not isinstance(document, dict):
         raise VindimaError(f"params.yaml: expected the sections {', '.join(SECTIONS)}, got {_shown(document)}")
     values: dict[str, Any] = {}
@@ -203,8 +204,6 @@ def _flat(document: object) -> tuple[dict[str, Any], dict[str, str]]:
                 values[dotted] = value
             else:
                 defects[dotted] = _unknown(str(key), _BY_NAME, names)
-        for dotted in (f"{section}.{name}" for name in names if name not in content):
-            defects[dotted] = f"expected {PARAMETERS[dotted].expected}, got nothing"
     return values, defects
 
 
