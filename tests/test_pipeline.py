@@ -110,12 +110,19 @@ def test_executed_notebooks_are_a_log_that_no_stage_reads(reproduced: tuple[Path
     assert "up to date" in run("dvc", "status")
 
 
-def test_changed_horizon_reruns_only_the_forecast_and_what_follows(reproduced: tuple[Path, str], run: Run):
+def test_horizon_tried_in_a_copy_reruns_only_the_forecast_and_what_follows_and_is_here_when_applied(
+    reproduced: tuple[Path, str], run: Run
+):
     clone, _ = reproduced
     try:
-        printed = run("dvc", "exp", "run", "-S", "forecast.horizon=3")
+        printed = run("dvc", "exp", "run", "--temp", "-S", "forecast.horizon=3")
         ran = [stage for stage in FIRST_STAGES if f"Running stage '{stage}'" in printed]
         assert ran == ["forecast", "evaluate"]
+        assert run("git", "status", "--porcelain") == ""
+        assert pd.read_parquet(clone / "data" / "forecasts" / "forecasts.parquet")["horizon"].max() == 5
+        name = re.search(r"Ran experiment\(s\): (\S+)", printed)
+        assert name
+        run("dvc", "exp", "apply", name[1])
         assert pd.read_parquet(clone / "data" / "forecasts" / "forecasts.parquet")["horizon"].max() == 3
     finally:
         subprocess.run(["git", "checkout", "--quiet", "."], cwd=clone, check=True)
