@@ -124,7 +124,6 @@ def test_unknown_scope_is_refused(trade: pd.DataFrame, register: pd.DataFrame):
             "swap,exports_table_wine,CHL,2013,6,many,16,6",
             "2013, CHL: expected a number in value_usd_published, got 'many'",
         ),
-        ("swap,exports_table_wine,CHL,99999,6,5,1,6", "99999, CHL: expected a number in year, got '99999'"),
         ("swap,exports_table_wine,CHL,2013,6,5,-1,6", "2013, CHL: expected a number in quantity_kg, got '-1'"),
         ("swap,production,CHL,2013,6,5,1,6", "production 2013, CHL: expected a table of imports or exports"),
         ("swop,exports_table_wine,CHL,2013,6,5,1,6", r"2013, CHL: .* confirmed or likely, got 'swop' \(not there\)"),

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from vindima import files
 from vindima.errors import VindimaError
+from vindima.etl.corrections import read_csv
 from vindima.etl.countries import country_code
 
 COMEXSTAT = "comexstat_exports.csv"
@@ -24,8 +24,7 @@ NUMBERS = {"year": r"\d{4}"} | dict.fromkeys(MEASURES, r"\d+(\.\d+)?")
 def comexstat(figures_dir: Path) -> pd.DataFrame:
     """`country, year, quantity_kg, value_usd` of exports of wine by Comex Stat; a country's names are summed."""
     path = figures_dir / COMEXSTAT
-    columns = ["year", "country_pt", *MEASURES]
-    lines = pd.DataFrame(files.read_csv(path, columns), columns=columns)
+    lines = read_csv(path, ["year", "country_pt", *MEASURES])
     for number, line in enumerate(lines.to_dict("records"), 2):
         if odd := [column for column, expected in NUMBERS.items() if not re.fullmatch(expected, line[column])]:
             raise VindimaError(f"{path}, line {number}: expected a number in {odd[0]}, got {line[odd[0]]!r}")

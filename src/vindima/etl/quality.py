@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from vindima import files
 from vindima.errors import VindimaError
+from vindima.etl.corrections import read_csv
 from vindima.etl.countries import country_code
 from vindima.ingestion.catalogue import TABLES, Table
 from vindima.ingestion.parse import RawTable, amount
@@ -268,8 +268,7 @@ def reviewed(figures_dir: Path, findings: pd.DataFrame) -> pd.DataFrame:
     Raises VindimaError for an unknown table, a year that is none, or a finding that does not decide to leave it.
     """
     path = figures_dir / REVIEWED
-    columns = ["finding", "table", "item", "first_year", "last_year"]
-    frame = pd.DataFrame(files.read_csv(path, columns), columns=columns)
+    frame = read_csv(path, ["finding", "table", "item", "first_year", "last_year"])
     left = set(findings.loc[findings["decision"] == "left", "finding"])
     for number, row in enumerate(frame.to_dict("records"), 2):
         where = f"{path}, line {number}"

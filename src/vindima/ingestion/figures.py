@@ -26,7 +26,6 @@ DESCRIPTION_COLUMNS = (
     "encoding", "separator", "line_ending", "final_newline", "header",
 )  # fmt: skip
 CELL_COLUMNS = ("table", "row", "id", "control", "label", "measure")  # then, perhaps, `other`, and the years
-FOOTNOTE_COLUMNS = ("table", "year", "label", "figure")
 SEPARATOR_NAMES = {";": "semicolon", "\t": "tab", ",": "comma"}  # any other stands for itself
 LINE_ENDING_NAMES = {"\n": "LF", "\r\n": "CRLF", "\r": "CR"}
 ENCODINGS = ("utf-8", "utf-8-sig", "cp1252", "latin-1")
@@ -109,7 +108,9 @@ def write(raw_dir: Path, figures_dir: Path) -> None:
         HISTORY: _csv_text([revisions.COLUMNS, *(line.values() for line in recorded)]),
         DESCRIPTIONS: _csv_text(_description_lines(bundled)),
         CELLS: _csv_text(_cell_lines(bundled)),
-        FOOTNOTES: _csv_text([FOOTNOTE_COLUMNS, *([f.table, f.year, f.label, f.figure] for f in footnotes)]),
+        FOOTNOTES: _csv_text(
+            [["table", "year", "label", "figure"], *([f.table, f.year, f.label, f.figure] for f in footnotes)]
+        ),
     }
     figures_dir.mkdir(parents=True, exist_ok=True)
     for name, text in contents.items():
@@ -131,7 +132,7 @@ def read(figures_dir: Path) -> Bundled:
         layout = _layout(description, cells.get(slug, []), figures_dir)
         tables[slug] = BundledTable(parse.from_layout(layout, TABLES[slug]), layout, description["retrieved_on"])
     footnotes = []
-    for line in files.read_csv(figures_dir / FOOTNOTES, FOOTNOTE_COLUMNS):
+    for line in files.read_csv(figures_dir / FOOTNOTES, ("table", "year", "label", "figure")):
         if line["table"] not in TABLES or not re.fullmatch(YEAR, line["year"]):
             raise VindimaError(
                 f"{figures_dir / FOOTNOTES}: expected a table of the catalogue and a year, "
