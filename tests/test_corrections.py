@@ -162,7 +162,7 @@ def test_bad_finding_is_refused_by_name(tmp_path: Path, line: str, message: str)
 
 def test_register_with_other_columns_is_refused(tmp_path: Path):
     with pytest.raises(
-        VindimaError, match=r"corrections.csv: expected the columns finding, table, country, .* got table"
+        VindimaError, match=r"corrections.csv, line 1: expected the columns finding, table, country, .* got table"
     ):
         corrections.register(written(tmp_path, "table,year\n"))
 

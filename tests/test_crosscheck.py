@@ -123,3 +123,17 @@ def test_692_of_906_country_years_agree_where_names_that_both_print_apart_stay_a
     expected = {cell: tuple(figures) for cell, figures in zip(theirs.index, theirs.to_numpy(), strict=True)}
     assert len(ours.keys() | expected.keys()) == 906
     assert sum(figures == expected.get(cell) for cell, figures in ours.items()) == 692
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("2000,Chile,x,1", "line 2: expected a number in quantity_kg, got 'x'"),
+        ("2000,Chile,1,", "line 2: expected a number in value_usd, got ''"),
+        ("MM,Chile,1,1", "line 2: expected a number in year, got 'MM'"),
+    ],
+)
+def test_figure_of_comex_stat_that_is_no_number_is_named_with_its_line(tmp_path: Path, line: str, complaint: str):
+    (tmp_path / crosscheck.COMEXSTAT).write_text(f"year,country_pt,quantity_kg,value_usd\n{line}\n")
+    with pytest.raises(VindimaError, match=complaint):
+        crosscheck.comexstat(tmp_path)

@@ -345,6 +345,11 @@ def test_change_of_prices_may_be_negative_or_zero(figures: Path):
         (lambda lines: lines.pop(9), "in order: 1971-09, got 1971-10"),
         (lambda lines: lines[3].__setitem__(0, "1971-13"), "expected months such as 1970-01"),
         (lambda lines: lines.__delitem__(slice(1, None)), "expected months such as 1970-01"),
+        (
+            lambda lines: lines[0].__setitem__(0, "Month"),
+            "line 1: expected the columns month and then others, got Month",
+        ),
+        (lambda lines: lines.clear(), "line 1: expected the columns month and then others, got none"),
         (lambda lines: lines[4].append("1"), "line 5: expected 34 columns, got 35"),
         (lambda lines: lines[0].__setitem__(1, "CLP"), r"the series (CLP|ATS) stands in .* but not in "),
         (lambda lines: [line.__setitem__(2, "") for line in lines[1:]], "expected figures for AUD, got none"),
@@ -368,7 +373,7 @@ def test_source_that_cannot_be_asked_is_refused_with_its_name(figures: Path, col
     with pytest.raises(VindimaError, match=complaint):
         read(figures)
     edit(figures / enrichment.SOURCES, lambda lines: lines[0].__setitem__(column, "x"))
-    with pytest.raises(VindimaError, match=r"enrichment_sources\.csv: expected lines with the columns series, title"):
+    with pytest.raises(VindimaError, match=r"enrichment_sources\.csv, line 1: expected the columns series, title"):
         read(figures)
 
 

@@ -179,6 +179,31 @@ def test_a_raw_zone_of_pages_cannot_be_frozen(raw, tmp_path):
         ("cells.csv", "quantity_l", "quantity_kg", r"cells\.csv, production, row 1: expected a line for quantity_l"),
         ("cells.csv", "production,2,2,", "production,3,2,", r"cells\.csv, production: expected row 2, got 3"),
         ("cells.csv", "production,1,1,", "production,1,1,,", r"cells\.csv, line 2: expected 60 columns, got 61"),
+        ("cells.csv", "production,1,1,", "production,x,1,", r"cells\.csv, production: expected row 1, got x"),
+        ("cells.csv", "\nproduction,1,", "\nx\nproduction,1,", r"cells\.csv, line 2: expected 60 columns, got 1"),
+        ("cells.csv", "\nsales,", "\nsale,", r"cells\.csv: expected a table of the catalogue, got 'sale'"),
+        ("cells.csv", "measure,1970,", "measure,1969,", r"cells\.csv, production: expected a column 1970"),
+        (
+            "tables.csv",
+            "L,1970,2023,51,",
+            "L,1970,2023,x,",
+            r"tables\.csv, production: .* whole number in rows, got 'x'",
+        ),
+        (
+            "tables.csv",
+            ",semicolon,LF,",
+            ",semicolon,lf,",
+            r"production: expected LF, CRLF or CR in line_ending, got 'lf'",
+        ),
+        ("tables.csv", ",semicolon,LF,", ",,LF,", r"production: expected .* or one sign in separator, got ''"),
+        ("tables.csv", ",utf-8,", ",utf,", r"production: expected utf-8 or .* in encoding, got 'utf'"),
+        (
+            "tables.csv",
+            "2025-01-19",
+            "19/01/2025",
+            r"production: expected a day .* in retrieved_on, got '19/01/2025'",
+        ),
+        ("footnotes.csv", ",2022,", ",last,", r"footnotes\.csv: expected .* and a year, got .* and 'last'"),
         ("tables.csv", "L,1970,2023,51,", "L,1970,2023,52,", r"production: expected 52 rows, got 51"),
         ("tables.csv", "\nproduction,", "\nprodução,", r"expected a table of the catalogue, got 'produção'"),
     ],
@@ -189,4 +214,13 @@ def test_damaged_figures_are_an_error_that_says_where_and_what(tmp_path, part, o
     assert old in text
     (copy / part).write_text(text.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(VindimaError, match=expected):
+        figures.read(copy)
+
+
+@pytest.mark.parametrize("times", [0, 2])
+def test_table_that_is_described_not_once_is_refused(tmp_path: Path, times: int):
+    copy = Path(shutil.copytree(FIGURES, tmp_path / "figures"))
+    lines = (copy / "tables.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    (copy / "tables.csv").write_text("".join([lines[0], *lines[1:2] * times, *lines[2:]]), encoding="utf-8")
+    with pytest.raises(VindimaError, match=r"tables\.csv: expected (all tables|one line for each table), got "):
         figures.read(copy)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -109,16 +110,41 @@ def test_executed_notebooks_are_a_log_that_no_stage_reads(reproduced: tuple[Path
     assert "up to date" in run("dvc", "status")
 
 
-def test_changed_horizon_reruns_only_the_forecast_and_what_follows(reproduced: tuple[Path, str], run: Run):
+def test_horizon_tried_in_a_copy_reruns_only_the_forecast_and_what_follows_and_is_here_when_applied(
+    reproduced: tuple[Path, str], run: Run
+):
     clone, _ = reproduced
     try:
-        printed = run("dvc", "exp", "run", "-S", "forecast.horizon=3")
+        printed = run("dvc", "exp", "run", "--temp", "-S", "forecast.horizon=3")
         ran = [stage for stage in FIRST_STAGES if f"Running stage '{stage}'" in printed]
         assert ran == ["forecast", "evaluate"]
+        assert run("git", "status", "--porcelain") == ""
+        assert pd.read_parquet(clone / "data" / "forecasts" / "forecasts.parquet")["horizon"].max() == 5
+        name = re.search(r"Ran experiment\(s\): (\S+)", printed)
+        assert name
+        run("dvc", "exp", "apply", name[1])
         assert pd.read_parquet(clone / "data" / "forecasts" / "forecasts.parquet")["horizon"].max() == 3
     finally:
         subprocess.run(["git", "checkout", "--quiet", "."], cwd=clone, check=True)
         run("dvc", "checkout")
+    assert "Data and pipelines are up to date." in run("dvc", "repro")
+
+
+@pytest.mark.parametrize("horizon", ["horizon: 50", "horizon: 5\n  horizn: 3"])
+def test_parameter_that_no_stage_could_work_with_removes_nothing(
+    reproduced: tuple[Path, str], run: Run, horizon: str
+):
+    clone, _ = reproduced
+    path = clone / "params.yaml"
+    given = path.read_text(encoding="utf-8")
+    try:
+        path.write_text(given.replace("horizon: 5\n", f"{horizon}\n"), encoding="utf-8")
+        printed = run("dvc", "repro", expected=255)
+        assert "vindima: params.yaml: forecast.horiz" in printed
+        assert re.findall("Running stage '(.+)'", printed) == ["check"]
+        assert (clone / "reports" / "params.txt").is_file()
+    finally:
+        path.write_text(given, encoding="utf-8")
     assert "Data and pipelines are up to date." in run("dvc", "repro")
 
 

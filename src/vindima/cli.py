@@ -42,16 +42,14 @@ def main() -> None:
 @click.option("-p", "--parameter", "settings", multiple=True, metavar="NAME=VALUE", help="Instead of params.yaml's.")
 def stage(name: str, settings: tuple[str, ...]) -> None:
     """Run one stage of the pipeline: its notebook, with the parameters of params.yaml."""
-    import yaml
-
-    from vindima import run
+    from vindima import params, run
 
     overrides = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals:
             raise click.BadParameter(f"expected NAME=VALUE, got {setting!r}")
-        overrides[key] = yaml.safe_load(value)
+        overrides[key] = params.value_of(value, key)
     run.run_stage(name, overrides)
 
 
@@ -64,6 +62,23 @@ def run_pipeline(until: str | None) -> None:
     run.run_pipeline(until)
     if until is None:
         click.echo(f"\n{run.summary()}\n\nResults in {paths.ROOT}:\n{RESULTS}")
+
+
+@main.command()
+@click.option("--mark", type=click.Path(path_type=Path), help="Write this file where all is well, always the same.")
+def check(mark: Path | None) -> None:
+    """Say what of params.yaml the pipeline cannot work with; it is checked so before every run."""
+    from vindima import params, paths
+
+    params.read(paths.ROOT)
+    done = "params.yaml holds what the pipeline can work with."
+    if mark:
+        mark.write_text(
+            f"{done} (`vindima check`; the stages wait for this file, which is always the same.)\n",
+            encoding="utf-8",
+            newline="\n",
+        )
+    click.echo(done)
 
 
 @main.command()
@@ -143,14 +158,15 @@ def serve(host: str, port: int, server: Literal["gunicorn", "waitress"] | None) 
 @click.option("--accept", metavar="ACCEPT", help="newer refuses less than is on hand, any takes it.")
 def collect(**chosen: str | None) -> None:
     """Collect all tables into the raw zone; what is not given is taken from params.yaml."""
-    import yaml
-
-    from vindima import paths
+    from vindima import params, paths
     from vindima.ingestion import site
 
-    params = yaml.safe_load(paths.PARAMS.read_text(encoding="utf-8"))["collect"]
-    params |= {name: value for name, value in chosen.items() if value is not None}
-    manifest = site.collect(**params, raw_dir=paths.RAW)
+    values = params.read(
+        paths.ROOT, {f"collect.{name}": value for name, value in chosen.items() if value is not None}
+    )
+    manifest = site.collect(
+        **{name: values[f"collect.{name}"] for name in params.SECTIONS["collect"]}, raw_dir=paths.RAW
+    )
     files = len(manifest["files"])
     click.echo(f"vintage {manifest['vintage']} from {manifest['source']}: {files} files in {paths.RAW}")
 

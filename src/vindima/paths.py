@@ -16,7 +16,6 @@ def find_root() -> Path:
 
 
 ROOT = find_root()
-PARAMS = ROOT / "params.yaml"
 NOTEBOOKS = ROOT / "notebooks"
 FIGURES = ROOT / "data" / "figures"
 RAW = ROOT / "data" / "raw"

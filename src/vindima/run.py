@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from vindima import paths
+from vindima import params, paths
 from vindima.errors import VindimaError
 from vindima.labels import number, series_name
 
@@ -26,19 +26,17 @@ def stage_notebook(stage: str, folder: Path) -> Path:
     return notebooks[stage]
 
 
-def stage_parameters(stage: str, root: Path) -> dict[str, Any]:
-    """The stage's `params` of `dvc.yaml` with the values of `params.yaml`; `data.last_year` becomes `last_year`."""
+def stage_parameters(stage: str, root: Path, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The stage's `params` of `dvc.yaml` with the values of `params.yaml`; `data.last_year` becomes `last_year`.
+
+    `overrides` take the place of those that they name; others of them stay as they are. Raises VindimaError where
+    params.yaml, with them in it, is not what the pipeline can work with (`params.read`).
+    """
     stages = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    params = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
-    if not isinstance(params, dict):
-        raise VindimaError("params.yaml: expected sections such as data: {last_year: null}, got " + repr(params))
-    values = {}
-    for dotted in stages[stage].get("params", []):
-        section, _, name = dotted.partition(".")
-        if not isinstance(params.get(section), dict) or name not in params[section]:
-            raise VindimaError(f"params.yaml lacks {dotted}, which stage {stage} takes")
-        values[name] = params[section][name]
-    return values
+    dotted = {name.partition(".")[2]: name for name in stages[stage].get("params", [])}
+    given = dict(overrides or {})
+    checked = params.read(root, {dotted[name]: value for name, value in given.items() if name in dotted})
+    return {name: checked[place] for name, place in dotted.items()} | given
 
 
 def check_parameters(given: Mapping[str, Any], notebook: Path) -> None:
@@ -66,7 +64,7 @@ def run_stage(stage: str, overrides: Mapping[str, Any] | None = None, root: Path
     from papermill.exceptions import PapermillExecutionError
 
     notebook = stage_notebook(stage, root / "notebooks")
-    given = stage_parameters(stage, root) | dict(overrides or {})
+    given = stage_parameters(stage, root, overrides)
     check_parameters(given, notebook)
     log = root / "reports" / "runs" / notebook.name
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -93,10 +91,12 @@ def run_stage(stage: str, overrides: Mapping[str, Any] | None = None, root: Path
 def run_pipeline(until: str | None = None, force: bool = False) -> None:
     """`dvc repro` (up to and with stage `until`), then publish the set that the service and the reports read.
 
-    The first forecasts of a vintage are also kept in `data/published`, and what reads them runs again.
+    The first forecasts of a vintage are also kept in `data/published`, and what reads them runs again. Parameters
+    that a stage could not work with are refused before anything is touched.
     """
     from vindima.serving import store
 
+    params.read(paths.ROOT)
     # Git keeps no empty folder, and DVC wants what a stage depends on.
     paths.PUBLISHED.mkdir(parents=True, exist_ok=True)
     _repro([*(["--force"] if force else []), *([until] if until else [])])

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from vindima import files
 from vindima.errors import VindimaError
 from vindima.etl import schemas
 from vindima.ingestion.catalogue import TABLES
@@ -25,13 +26,8 @@ USED = ["quantity_kg", "value_usd"]
 
 
 def read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
-    """The lines of a reviewed table as text; VindimaError for a missing file or other columns than `columns`."""
-    if not path.is_file():
-        raise VindimaError(f"there is no {path}: it comes with the project")
-    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    if list(frame) != columns:
-        raise VindimaError(f"{path}: expected the columns {', '.join(columns)}, got {', '.join(map(str, frame))}")
-    return frame
+    """The lines of a reviewed table as text; VindimaError where `files.read_csv` has one."""
+    return pd.DataFrame(files.read_csv(path, columns), columns=columns)
 
 
 def findings(figures_dir: Path) -> pd.DataFrame:

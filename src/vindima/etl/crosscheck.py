@@ -5,6 +5,7 @@ CUCI 112.17 (wine of fresh grapes but sparkling), by country and year: net kilog
 Vitibrasil. No such figures were at hand for imports or other products.
 """
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -16,12 +17,17 @@ from vindima.etl.countries import country_code
 COMEXSTAT = "comexstat_exports.csv"
 EXTRACTED = "2023-11-18"
 MEASURES = ["quantity_kg", "value_usd"]
+NUMBERS = {"year": r"\d{4}"} | dict.fromkeys(MEASURES, r"\d+(\.\d+)?")
+"""Column → how its numbers are written."""
 
 
 def comexstat(figures_dir: Path) -> pd.DataFrame:
     """`country, year, quantity_kg, value_usd` of exports of wine by Comex Stat; a country's names are summed."""
     path = figures_dir / COMEXSTAT
     lines = read_csv(path, ["year", "country_pt", *MEASURES])
+    for number, line in enumerate(lines.to_dict("records"), 2):
+        if odd := [column for column, expected in NUMBERS.items() if not re.fullmatch(expected, line[column])]:
+            raise VindimaError(f"{path}, line {number}: expected a number in {odd[0]}, got {line[odd[0]]!r}")
     codes = {}
     for name in lines["country_pt"].unique():
         try:

@@ -9,13 +9,14 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
 import pandas as pd
 
+from vindima import files
 from vindima.errors import VindimaError
 from vindima.etl import schemas
 from vindima.ingestion.lake import Answer
@@ -97,9 +98,7 @@ def read(figures_dir: Path) -> dict[str, Series]:
     unknown currency), and a figure that is no number or, but for a change in per cent, not above 0.
     """
     figures = _columns(figures_dir / RATES) | _columns(figures_dir / LEVELS)
-    lines = list(_lines(figures_dir / SOURCES))
-    if not lines or tuple(lines[0]) != SOURCE_COLUMNS:
-        raise VindimaError(f"{figures_dir / SOURCES}: expected lines with the columns {', '.join(SOURCE_COLUMNS)}")
+    lines = files.read_csv(figures_dir / SOURCES, SOURCE_COLUMNS)
     described = {line["series"]: line for line in lines}
     if odd := sorted(figures.keys() ^ described.keys()):
         places = (SOURCES, f"{RATES} or {LEVELS}")
@@ -381,7 +380,7 @@ def _numbers(one: Series) -> dict[str, float]:
 
 def _columns(path: Path) -> dict[str, dict[str, str]]:
     """The columns of a bundled monthly table by name, each as month → text; an empty cell is no figure."""
-    lines = list(_lines(path))
+    lines = files.read_csv(path, ["month"], others=True)
     months = [line.pop("month") for line in lines]
     if not months or not all(re.fullmatch(MONTH, month) for month in months):
         raise VindimaError(f"{path}: expected months such as {FIRST_MONTH} in the column month")
@@ -405,17 +404,6 @@ def _check(where: str, name: str, figures: Mapping[str, str]) -> None:
         if not re.fullmatch(r"-?\d+(\.\d+)?", figure) or (name != IPCA and float(figure) <= 0):
             kind = "a number" if name == IPCA else "a number above 0"
             raise WrongAnswer(f"{where}, {name} {month}: expected {kind}, got {figure!r}")
-
-
-def _lines(path: Path) -> Iterator[dict[str, str]]:
-    if not path.is_file():
-        raise VindimaError(f"there is no {path}: it comes with the project")
-    with path.open(encoding="utf-8", newline="") as file:
-        header, *lines = csv.reader(file)
-    for number, line in enumerate(lines, 2):
-        if len(line) != len(header):
-            raise VindimaError(f"{path}, line {number}: expected {len(header)} columns, got {len(line)}")
-        yield dict(zip(header, line, strict=True))
 
 
 def _monthly_lines(series: Mapping[str, Series]) -> list[list[str]]:

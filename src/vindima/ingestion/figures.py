@@ -7,20 +7,29 @@ data/figures/README.md tells what the columns are.
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from vindima import files
 from vindima.errors import VindimaError
 from vindima.ingestion import lake, parse, revisions
 from vindima.ingestion.catalogue import TABLES
 from vindima.ingestion.parse import Columns, Layout, RawTable
 
 CELLS, DESCRIPTIONS, FOOTNOTES, HISTORY = "cells.csv", "tables.csv", "footnotes.csv", "revisions.csv"
+DESCRIPTION_COLUMNS = (
+    "table", "download", "title", "unit", "first_year", "last_year", "rows", "retrieved_on",
+    "encoding", "separator", "line_ending", "final_newline", "header",
+)  # fmt: skip
+CELL_COLUMNS = ("table", "row", "id", "control", "label", "measure")  # then, perhaps, `other`, and the years
 SEPARATOR_NAMES = {";": "semicolon", "\t": "tab", ",": "comma"}  # any other stands for itself
 LINE_ENDING_NAMES = {"\n": "LF", "\r\n": "CRLF", "\r": "CR"}
+ENCODINGS = ("utf-8", "utf-8-sig", "cp1252", "latin-1")
+YEAR = r"[12]\d{3}"
 
 
 @dataclass(frozen=True)
@@ -116,23 +125,46 @@ def save(bundled: Bundled, recorded: Iterable[Mapping[str, Any]], figures_dir: P
 
 def read(figures_dir: Path) -> Bundled:
     """The published figures in `figures_dir`. Raises VindimaError where a part is missing or inconsistent."""
-    descriptions = _records(figures_dir / DESCRIPTIONS)
-    lines = _records(figures_dir / CELLS)
+    descriptions = read_descriptions(figures_dir)
+    lines = files.read_csv(figures_dir / CELLS, CELL_COLUMNS, others=True)
     cells = {slug: list(group) for slug, group in groupby(lines, key=lambda line: line["table"])}
     tables = {}
+    if odd := [slug for slug in cells if slug not in TABLES]:
+        raise VindimaError(f"{figures_dir / CELLS}: expected a table of the catalogue, got {odd[0]!r}")
     for description in descriptions:
         slug = description["table"]
-        if slug not in TABLES:
-            raise VindimaError(f"{figures_dir / DESCRIPTIONS}: expected a table of the catalogue, got {slug!r}")
         layout = _layout(description, cells.get(slug, []), figures_dir)
         tables[slug] = BundledTable(parse.from_layout(layout, TABLES[slug]), layout, description["retrieved_on"])
-    if missing := TABLES.keys() - tables.keys():
-        raise VindimaError(f"{figures_dir}: expected all tables, got none for {', '.join(sorted(missing))}")
-    footnotes = [
-        FootnoteFigure(line["table"], int(line["year"]), line["label"], line["figure"])
-        for line in _records(figures_dir / FOOTNOTES)
-    ]
+    footnotes = []
+    for line in files.read_csv(figures_dir / FOOTNOTES, ("table", "year", "label", "figure")):
+        if line["table"] not in TABLES or not re.fullmatch(YEAR, line["year"]):
+            raise VindimaError(
+                f"{figures_dir / FOOTNOTES}: expected a table of the catalogue and a year, "
+                f"got {line['table']!r} and {line['year']!r}"
+            )
+        footnotes.append(FootnoteFigure(line["table"], int(line["year"]), line["label"], line["figure"]))
     return Bundled(tables, footnotes)
+
+
+def read_descriptions(figures_dir: Path) -> list[dict[str, str]]:
+    """The lines of tables.csv by column name, one for each table of the catalogue.
+
+    Raises VindimaError for a missing table, one that is unknown or stands twice, and what no download is.
+    """
+    path = figures_dir / DESCRIPTIONS
+    lines = files.read_csv(path, DESCRIPTION_COLUMNS)
+    for line in lines:
+        if line["table"] not in TABLES:
+            raise VindimaError(f"{path}: expected a table of the catalogue, got {line['table']!r}")
+        for column, (expected, fits) in _DESCRIBED.items():
+            if not fits(line[column]):
+                raise VindimaError(f"{path}, {line['table']}: expected {expected} in {column}, got {line[column]!r}")
+    named = [line["table"] for line in lines]
+    if missing := sorted(TABLES.keys() - set(named)):
+        raise VindimaError(f"{path}: expected all tables, got none for {', '.join(missing)}")
+    if len(named) > len(TABLES):
+        raise VindimaError(f"{path}: expected one line for each table, got {len(named)} for {len(TABLES)}")
+    return lines
 
 
 def history(figures_dir: Path) -> list[dict[str, Any]]:
@@ -141,7 +173,8 @@ def history(figures_dir: Path) -> list[dict[str, Any]]:
     None where there is no file of it. Raises VindimaError for a damaged one.
     """
     path = figures_dir / HISTORY
-    return [_recorded(path, number, line) for number, line in enumerate(_records(path), 2)] if path.is_file() else []
+    lines = files.read_csv(path, revisions.COLUMNS) if path.exists() else []
+    return [_recorded(path, number, line) for number, line in enumerate(lines, 2)]
 
 
 def download(bundled: BundledTable) -> bytes:
@@ -154,11 +187,24 @@ def download(bundled: BundledTable) -> bytes:
     return content.encode(layout.encoding)
 
 
+_DESCRIBED: Mapping[str, tuple[str, Callable[[str], object]]] = {
+    "first_year": ("a year", re.compile(YEAR).fullmatch),
+    "last_year": ("a year", re.compile(YEAR).fullmatch),
+    "rows": ("a whole number", str.isdecimal),
+    "retrieved_on": ("a day such as 2025-01-19", re.compile(YEAR + r"-\d\d-\d\d").fullmatch),
+    "encoding": (" or ".join(ENCODINGS), ENCODINGS.__contains__),
+    "separator": (
+        "semicolon, tab, comma or one sign",
+        lambda text: text in SEPARATOR_NAMES.values() or len(text) == 1,
+    ),
+    "line_ending": ("LF, CRLF or CR", lambda text: text in LINE_ENDING_NAMES.values()),
+    "final_newline": ("yes or no", ("yes", "no").__contains__),
+}
+"""Column of tables.csv → what is expected in it, and whether a text is that."""
+
+
 def _description_lines(bundled: Mapping[str, BundledTable]) -> Iterable[list[object]]:
-    yield [
-        "table", "download", "title", "unit", "first_year", "last_year", "rows", "retrieved_on",
-        "encoding", "separator", "line_ending", "final_newline", "header",
-    ]  # fmt: skip
+    yield list(DESCRIPTION_COLUMNS)
     for slug, item in bundled.items():
         table, layout = item.table, item.layout
         yield [
@@ -181,7 +227,7 @@ def _cell_lines(bundled: Mapping[str, BundledTable]) -> Iterable[list[object]]:
         slug: [_other(record, columns[slug]) for record in item.layout.records] for slug, item in bundled.items()
     }
     with_other = any(any(other) for other in others.values())
-    yield ["table", "row", "id", "control", "label", "measure", *(["other"] if with_other else []), *every_year]
+    yield [*CELL_COLUMNS, *(["other"] if with_other else []), *every_year]
     for slug, item in bundled.items():
         named, measures = columns[slug], TABLES[slug].measures
         for row, (record, other) in enumerate(zip(item.layout.records, others[slug], strict=True), 1):
@@ -208,8 +254,10 @@ def _layout(description: Mapping[str, str], lines: list[dict[str, str]], figures
         first = group[0]
         if [line["measure"] for line in group] != list(table.measures):
             raise VindimaError(f"{where}, row {first['row']}: expected a line for {' and '.join(table.measures)}")
-        if int(first["row"]) != len(records) + 1:
+        if first["row"] != str(len(records) + 1):
             raise VindimaError(f"{where}: expected row {len(records) + 1}, got {first['row']}")
+        if odd := [year for year in columns.years if str(year) not in first]:
+            raise VindimaError(f"{where}: expected a column {odd[0]}, as in the header of {DESCRIPTIONS}, got none")
         cells = [line[str(year)] for year in columns.years for line in group]
         named = {columns.id: first["id"], columns.control: first["control"], columns.label: first["label"]}
         fields = {index: field for index, field in named.items() if index is not None}
@@ -218,7 +266,7 @@ def _layout(description: Mapping[str, str], lines: list[dict[str, str]], figures
         places = [index for index in range(len(fields) + len(other)) if index not in fields]
         fields |= dict(zip(places, other, strict=True))
         records.append([fields[index] for index in sorted(fields)])
-    if len(records) != int(description["rows"]):
+    if str(len(records)) != description["rows"]:
         raise VindimaError(f"{where}: expected {description['rows']} rows, got {len(records)}")
     return Layout(
         encoding=description["encoding"],
@@ -250,8 +298,7 @@ def _split(text: str, separator: str) -> list[str]:
 def _recorded(path: Path, number: int, line: dict[str, str]) -> dict[str, Any]:
     """A line of the history as it was recorded: numbers as such, None for what says nothing of its kind."""
     numbers = [field for name in ("row", "year") if (field := line.get(name))]
-    known = tuple(line) == revisions.COLUMNS and line["kind"] in revisions.KINDS
-    if not known or not all(field.isdecimal() for field in numbers):
+    if line["kind"] not in revisions.KINDS or not all(field.isdecimal() for field in numbers):
         raise VindimaError(f"{path}, line {number}: expected a revision, got {','.join(line.values())}")
     texts = ("before", "after") if line["kind"] == "cell_changed" else ()  # a cell may be blank
     return {
@@ -264,15 +311,3 @@ def _csv_text(lines: Iterable[Iterable[object]]) -> str:
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(lines)
     return text.getvalue()
-
-
-def _records(path: Path) -> list[dict[str, str]]:
-    """The lines of a CSV file by column name; VindimaError for no file, or a line of another width."""
-    if not path.is_file():
-        raise VindimaError(f"there is no {path}: it comes with the project, or from `vindima freeze`")
-    with path.open(encoding="utf-8", newline="") as file:
-        header, *lines = csv.reader(file)
-    for number, line in enumerate(lines, 2):
-        if len(line) != len(header):
-            raise VindimaError(f"{path}, line {number}: expected {len(header)} columns, got {len(line)}")
-    return [dict(zip(header, line, strict=True)) for line in lines]
