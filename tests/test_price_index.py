@@ -334,6 +334,13 @@ def test_split_over_the_same_countries_whose_chain_does_not_stray_has_no_note():
     assert notes_of(years | {2002: years[2000]}) == []
 
 
+def test_split_without_rows_of_countries_has_no_note():
+    years = {2000: {"CHL": (10, 20)}, 2001: {"CHL": (11, 24)}}
+    totals = prices_of(years).query("country.isna()")
+    change = split(price_index.index(trade(years)), "imports.table_wine", 2000, 2001)
+    assert price_index.notes(totals, change, "en") == []
+
+
 @pytest.mark.parametrize("entering", [25, 26])
 def test_link_in_which_a_quarter_of_the_value_has_no_partner_is_noted_with_its_years(entering: int):
     years = {

@@ -435,7 +435,10 @@ def test_a_first_live_collection_records_the_history_alone(tmp_path):
     assert collect_from(Copy(), tmp_path / "raw")["revisions"] == figures.history(FIGURES)
 
 
-def test_pages_in_place_of_downloads_are_no_revision(tmp_path, good):
+def test_pages_in_place_of_downloads_are_no_revision(tmp_path, good, monkeypatch):
+    monkeypatch.setattr(
+        site, "TABLES", {slug: TABLES[slug] for slug in ("processing_unclassified", "imports_raisins")}
+    )
     raw = shutil.copytree(good, tmp_path / "raw")
     manifest = collect_from(without_downloads(), raw)
     assert {file["method"] for file in manifest["files"]} == {"pages"}

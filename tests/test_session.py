@@ -9,7 +9,7 @@ from email.utils import format_datetime
 import pytest
 from werkzeug.wrappers import Request, Response
 
-from tests.sites import Copy, cut
+from tests.sites import ROWS, Copy, cut
 from vindima.errors import VindimaError
 from vindima.ingestion import mirror, session
 from vindima.ingestion.lake import Answer
@@ -286,7 +286,7 @@ def test_a_redirect_is_followed_and_a_circle_is_a_failure_at_once():
     with reading(answering(moved)) as opened:
         answer, data = opened.read(DOWNLOAD, whole)
         assert answer.address == DOWNLOAD
-        assert data.count(b"\n") == 138
+        assert data.count(b"\n") == 1 + ROWS
     circle = answering(lambda request, number: Response(status=302, headers={"Location": f"/{DOWNLOAD}"}))
     with reading(circle) as opened, pytest.raises(VindimaError, match="30 redirects"):
         opened.read(DOWNLOAD, whole)
@@ -422,7 +422,7 @@ def test_a_cut_answer_of_the_mirror_is_asked_for_again():
         lambda request, answer: cut(answer) if copy.asked[DOWNLOAD] == 1 and DOWNLOAD in request.path else None
     )
     with reading(copy) as opened:
-        assert opened.read(DOWNLOAD, whole)[1].count(b"\n") == 36
+        assert opened.read(DOWNLOAD, whole)[1].startswith("Id;País;1970".encode())
 
 
 def test_a_site_that_speaks_no_tls_is_not_asked_again():

@@ -2,18 +2,23 @@
 
 import dataclasses
 import re
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from werkzeug.test import Client
 
+from tests.sites import FIGURES
 from tests.test_mirror import saved_pages
+from vindima import paths
 from vindima.errors import VindimaError
 from vindima.etl import tidy
-from vindima.ingestion import mirror
+from vindima.ingestion import mirror, site
 from vindima.ingestion.catalogue import TABLES, Table
 from vindima.ingestion.parse import Note, Page, RawTable, Row, aggregates, read_download, read_page
+
+pytestmark = pytest.mark.xdist_group("tidy")  # one worker reads the mirror's pages
 
 
 def raw(slug: str, rows: list[tuple[str | None, str, list[str]]], years: tuple[int, ...] = (2022, 2023)) -> RawTable:
@@ -76,6 +81,18 @@ def with_cell(table: RawTable, row: int, cell: int, text: str) -> RawTable:
     cells[cell] = text
     rows[row - 1] = dataclasses.replace(rows[row - 1], cells=cells)
     return dataclasses.replace(table, rows=rows)
+
+
+def test_where_anything_is_refused_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The flags, which are made last, break their contract."""
+    site.collect(raw_dir=tmp_path / "raw", figures_dir=paths.FIGURES)
+    shutil.copytree(paths.FIGURES, tmp_path / "figures")
+    where = (tmp_path / "raw", tmp_path / "figures", tmp_path / "tidy", tmp_path / "reports", None, "all")
+    with monkeypatch.context() as patch:
+        patch.setattr(tidy.quality, "explained", lambda flags, *_: flags.assign(finding=1))
+        with pytest.raises(VindimaError, match="table flags breaks its contract"):
+            tidy.run(*where)
+    assert not any(path.is_file() for name in ("tidy", "reports") for path in (tmp_path / name).rglob("*"))
 
 
 @pytest.mark.parametrize(
@@ -238,6 +255,22 @@ def test_unknown_group_names_table_and_row(tables):
         tidy.tidy(tables, None)
 
 
+def test_unmapped_product_names_table_and_row_and_the_closest(tables):
+    rows = [("VINHO DE MESA", "VINHO DE MESA", ["1", "1"]), ("vm_Tintos", "Tintos", ["1", "1"])]
+    tables["production"] = raw("production", rows)
+    with pytest.raises(VindimaError, match=r"production, row 2: no product for 'Tintos'; .* names are Tinto \(red\)"):
+        tidy.tidy(tables, None)
+
+
+@pytest.mark.parametrize("label", ["Clairette(1)", "Clairette (1)", " Clairette  (1)"])
+def test_cultivar_with_a_footnote_mark_is_summed_with_the_one_without(tables, label):
+    rows = [("TINTAS", "TINTAS", ["3", "3"]), ("ti_a", "Clairette", ["1", "2"]), ("ti_b", label, ["2", "1"])]
+    tables["processing_viniferas"] = raw("processing_viniferas", rows)
+    found = tidy.tidy(tables, None)["processing"].query("cultivar == 'clairette'")
+    assert found["quantity_kg"].tolist() == [3, 3]
+    assert set(found["cultivar_pt"]) == {"Clairette"}
+
+
 def test_missing_table_is_named(tables):
     del tables["sales"]
     with pytest.raises(VindimaError, match="the raw zone lacks sales"):
@@ -273,7 +306,6 @@ def test_sums_are_exact_so_that_every_python_gives_the_same_bytes():
 
 # Two ways, one result: what a page cannot show, and nothing else, may differ.
 
-FIGURES = Path(__file__).parent.parent / "data" / "figures"
 NUMBERS = {
     "production": [("quantity_l", "status")],
     "sales": [("quantity_l", "status")],
