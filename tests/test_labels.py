@@ -26,3 +26,20 @@ def test_unknown_code_is_refused():
 
 def test_slug_is_ascii_words_joined_by_underscores():
     assert labels.slug("Rubi (Itália, Itália Ro)") == "rubi_italia_italia_ro"
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "english", "portuguese"),
+    [(-1234.5, 1, "−1,234.5", "−1.234,5"), (-0.004, 2, "0.00", "0,00"), (-0.0, 0, "0", "0"), (0.0, 1, "0.0", "0,0")],
+)
+def test_negative_numbers_have_a_minus_sign_and_nothing_has_none(value, decimals, english, portuguese):
+    assert (labels.number(value, decimals, "en"), labels.number(value, decimals, "pt")) == (english, portuguese)
+
+
+@pytest.mark.parametrize(
+    ("count", "english", "portuguese"),
+    [(0, "0 tables", "0 tabela"), (1, "1 table", "1 tabela"), (1234, "1,234 tables", "1.234 tabelas")],
+)
+def test_what_is_counted_stands_in_its_number(count: int, english: str, portuguese: str):
+    assert labels.counted(count, "table", "tables", "en") == english
+    assert labels.counted(count, "tabela", "tabelas", "pt") == portuguese

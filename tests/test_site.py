@@ -31,8 +31,6 @@ from vindima.errors import VindimaError
 from vindima.ingestion import figures, lake, mirror, session, site
 from vindima.ingestion.catalogue import TABLES
 
-pytestmark = pytest.mark.xdist_group("site")  # one worker makes the collections that many tests read
-
 
 def collect_from(copy: Copy, raw_dir: Path, **options) -> dict:
     with mirror.running(copy) as base:

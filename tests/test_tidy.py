@@ -18,8 +18,6 @@ from vindima.ingestion import mirror, site
 from vindima.ingestion.catalogue import TABLES, Table
 from vindima.ingestion.parse import Note, Page, RawTable, Row, aggregates, read_download, read_page
 
-pytestmark = pytest.mark.xdist_group("tidy")  # one worker reads the mirror's pages
-
 
 def raw(slug: str, rows: list[tuple[str | None, str, list[str]]], years: tuple[int, ...] = (2022, 2023)) -> RawTable:
     table = TABLES[slug]
