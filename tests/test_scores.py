@@ -150,13 +150,14 @@ def test_runs_of_good_cutoffs_make_a_ratio_less_certain_than_single_ones():
 
 def test_a_difference_is_found_about_as_often_as_the_interval_says():
     """Ratios whose truth is 1: the 95 per cent interval leaves it out in about one of twenty."""
+    argentina, models = "imports.raisins.ARG", ("naive", "auto_ets", "ours")
     random = np.random.default_rng(5)
     outside = 0
-    for _ in range(100):
-        made = pd.concat([rows(model, list(random.laplace(0, 0.2, 16))) for model in ("naive", "auto_ets", "ours")])
+    for _ in range(60):
+        made = pd.concat([rows(model, list(random.laplace(0, 0.2, 16)), series=argentina) for model in models])
         row = scores.stand(made, "ours").query("by == 'all' and model == 'ours'").iloc[0]
         outside += not row["mae_rel_naive_low"] <= 1 <= row["mae_rel_naive_high"]
-    assert outside <= 15
+    assert outside <= 9
 
 
 def test_missing_model_is_named(scored: pd.DataFrame):
