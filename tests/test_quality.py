@@ -10,7 +10,7 @@ import pytest
 from vindima import paths
 from vindima.errors import VindimaError
 from vindima.etl import corrections, quality, schemas, tidy
-from vindima.ingestion import lake, site
+from vindima.ingestion import raw_zone, site
 from vindima.ingestion.parse import RawTable
 
 
@@ -19,7 +19,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RawTable]:
     """The bundled vintage as a collection from the mirror gives it, the footnotes of 2022 among it."""
     folder = tmp_path_factory.mktemp("collected") / "raw"
     site.collect(raw_dir=folder)
-    return lake.read(folder)[1]
+    return raw_zone.read(folder)[1]
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from tests.zones import snapshot
 from vindima import paths
 from vindima.cli import main
 from vindima.errors import VindimaError
-from vindima.ingestion import figures, lake, mirror, revisions, site, vintages
+from vindima.ingestion import figures, mirror, raw_zone, revisions, site, vintages
 from vindima.ingestion.catalogue import TABLES
 from vindima.ingestion.parse import RawTable, Row
 from vindima.ingestion.revisions import Revision, compare
@@ -418,17 +418,17 @@ def changed(tmp_path_factory, good) -> Path:
 
 
 def test_the_mirrors_manifest_has_the_history_whatever_was_on_hand(tmp_path, good, changed):
-    assert lake.read_manifest(good)["revisions"] == figures.history(FIGURES)
+    assert raw_zone.read_manifest(good)["revisions"] == figures.history(FIGURES)
     raw = shutil.copytree(changed, tmp_path / "raw")
     site.collect("mirror", accept="any", raw_dir=raw, figures_dir=FIGURES)
     assert snapshot(raw) == snapshot(good)
 
 
 def test_a_live_collection_also_records_what_changed_since_the_zone_on_hand(changed):
-    manifest = lake.read_manifest(changed)
+    manifest = raw_zone.read_manifest(changed)
     recorded = figures.history(FIGURES) + revisions.record(REVISED, DAY, manifest["retrieved_at"])
     assert manifest["revisions"] == recorded
-    assert manifest["vintage"] == lake.vintage(manifest["files"])
+    assert manifest["vintage"] == raw_zone.vintage(manifest["files"])
 
 
 def test_a_first_live_collection_records_the_history_alone(tmp_path):
@@ -461,7 +461,7 @@ def test_freezing_adds_what_changed_to_the_history_once(tmp_path, changed):
     for _ in range(2):
         answer = CliRunner().invoke(main, ["freeze", "--raw", str(changed), "--figures", str(bundled)])
         assert answer.exit_code == 0, answer.output
-        day = lake.read_manifest(changed)["retrieved_at"][:10]
+        day = raw_zone.read_manifest(changed)["retrieved_at"][:10]
         assert figures.history(bundled) == figures.history(FIGURES) + revisions.record(REVISED, DAY, day)
         assert (bundled / "revisions.csv").read_bytes().startswith(before)
 
@@ -474,7 +474,7 @@ def test_freezing_the_mirrors_collection_leaves_the_history_as_it_is(tmp_path, g
 
 def test_a_first_freeze_takes_the_history_from_the_manifest(tmp_path, changed):
     raw = shutil.copytree(changed, tmp_path / "raw")
-    manifest = lake.read_manifest(raw)
+    manifest = raw_zone.read_manifest(raw)
     figures.write(raw, tmp_path / "figures")
     assert figures.history(tmp_path / "figures") == manifest.pop("revisions")
     (raw / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
@@ -514,7 +514,7 @@ def revise(*arguments: str) -> str:
 
 def test_the_command_tells_each_table_and_its_changes(good, changed):
     lines = revise(str(good), str(changed)).splitlines()
-    moment = lake.read_manifest(changed)["retrieved_at"]
+    moment = raw_zone.read_manifest(changed)["retrieved_at"]
     assert lines[0] == f"from {good} ({DAY}) to {changed} ({moment})"
     assert lines[1] == "production: nothing changed"
     at = lines.index("imports_raisins: 1 year added, 1 row added, 1 row renamed, 1 cell changed")
@@ -550,7 +550,7 @@ def test_many_changes_are_told_in_part_unless_all_are_asked_for(tmp_path, good):
 
 def test_json_has_every_change_and_what_is_not_compared(good, changed):
     found = json.loads(revise(str(good), str(changed), "--json"))
-    moment = lake.read_manifest(changed)["retrieved_at"]
+    moment = raw_zone.read_manifest(changed)["retrieved_at"]
     assert found["revisions"] == revisions.record(REVISED, DAY, moment)
     assert found["not_compared"] == []
 

@@ -12,8 +12,8 @@ from werkzeug.wrappers import Request, Response
 from tests.sites import ROWS, Copy, cut
 from vindima.errors import VindimaError
 from vindima.ingestion import mirror, session
-from vindima.ingestion.lake import Answer
 from vindima.ingestion.parse import WrongAnswer
+from vindima.ingestion.raw_zone import Answer
 from vindima.ingestion.session import Session
 
 DOWNLOAD = "download/ImpPassas.csv"

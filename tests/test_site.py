@@ -28,7 +28,7 @@ from tests.zones import snapshot
 from vindima import paths
 from vindima.cli import main
 from vindima.errors import VindimaError
-from vindima.ingestion import figures, lake, mirror, session, site
+from vindima.ingestion import figures, mirror, raw_zone, session, site
 from vindima.ingestion.catalogue import TABLES
 
 
@@ -70,7 +70,7 @@ def test_each_file_of_the_mirror_is_as_old_as_its_table(tmp_path):
 def test_the_mirrors_collection_has_no_clock_and_no_port_in_it(good, tmp_path):
     site.collect("mirror", raw_dir=tmp_path / "raw", figures_dir=FIGURES)
     assert snapshot(tmp_path / "raw") == snapshot(good)
-    manifest, _ = lake.read(good)
+    manifest, _ = raw_zone.read(good)
     assert manifest["source"] == "mirror"
     assert {file["retrieved_at"] for file in manifest["files"]} | {manifest["retrieved_at"]} == {DAY}
     assert "127.0.0.1" not in (good / "manifest.json").read_text(encoding="utf-8")
@@ -82,7 +82,7 @@ def test_the_mirror_is_reached_whatever_proxy_the_environment_names(monkeypatch,
 
 
 def test_the_totals_of_a_withheld_year_come_from_its_pages(good):
-    manifest, tables = lake.read(good)
+    manifest, tables = raw_zone.read(good)
     assert [(note.year, "565.243.922" in note.text) for note in tables["processing_viniferas"].notes] == [
         (2022, True)
     ]
@@ -118,8 +118,8 @@ def from_pages(tmp_path_factory) -> Path:
 
 
 def test_pages_give_the_tables_as_the_site_shows_them(from_pages):
-    manifest = lake.read_manifest(from_pages)
-    tables = {slug: lake.read_table(from_pages, slug) for slug in FEW}
+    manifest = raw_zone.read_manifest(from_pages)
+    tables = {slug: raw_zone.read_table(from_pages, slug) for slug in FEW}
     assert len(manifest["files"]) == len(FEW) * 54 == len(list((from_pages / "files").iterdir()))
     assert {file["method"] for file in manifest["files"]} == {"pages"}
     assert {file["status"] for file in manifest["files"]} == {200}
@@ -137,7 +137,7 @@ def test_pages_alone_give_the_same_tables_when_the_downloads_are_gone(tmp_path, 
     monkeypatch.setattr(site, "TABLES", FEW)
     manifest = collect_from(without_downloads(), tmp_path / "raw")
     assert snapshot(tmp_path / "raw" / "tables") == snapshot(from_pages / "tables")
-    assert manifest["vintage"] == lake.read_manifest(from_pages)["vintage"]
+    assert manifest["vintage"] == raw_zone.read_manifest(from_pages)["vintage"]
     notes = {file["slug"]: file["notes"] for file in manifest["files"]}
     assert set(notes) == set(FEW)
     assert re.fullmatch(
@@ -230,7 +230,9 @@ def test_a_download_that_cannot_be_had_is_replaced_by_its_pages_and_the_manifest
     assert {file["method"] for file in files} == {"pages"}
     for file in files:
         assert re.search(f"^in place of the download: .*{expected}", *file["notes"])
-    assert lake.read_table(tmp_path / "raw", "imports_raisins") == lake.read_table(from_pages, "imports_raisins")
+    assert raw_zone.read_table(tmp_path / "raw", "imports_raisins") == raw_zone.read_table(
+        from_pages, "imports_raisins"
+    )
     assert {file["slug"] for file in manifest["files"] if file["method"] == "csv"} == set(TABLES) - {
         "imports_raisins"
     }
@@ -276,10 +278,10 @@ def test_a_page_that_contradicts_the_download_is_reported_and_kept_and_stops_not
     manifest = collect_from(copy, tmp_path / "raw")
     place = {"table": "imports_raisins", "year": 1970, "row": 5, "label": "Argentina", "measure": "quantity_kg"}
     assert manifest["disagreements"] == [{**place, "download": "1530058", "page": "1.530.059"}]
-    assert lake.read(tmp_path / "raw")[1] == lake.read(good)[1]
+    assert raw_zone.read(tmp_path / "raw")[1] == raw_zone.read(good)[1]
     (page,) = (file for file in manifest["files"] if file["slug"] == "imports_raisins" and file["method"] == "pages")
     assert page["notes"] == ["cells that differ from the download: 1"]
-    assert (tmp_path / "raw" / "files" / lake.file_name(page["address"])).is_file()
+    assert (tmp_path / "raw" / "files" / raw_zone.file_name(page["address"])).is_file()
     assert (
         "imports_raisins 1970, row 5 (Argentina), quantity_kg: the download has '1530058', the page '1.530.059'"
         in caplog.text
@@ -302,7 +304,7 @@ def test_a_site_that_fails_one_request_in_five_gives_the_same_bytes(tmp_path, mo
         assert (tmp_path / "raw" / name).read_bytes() == (expected / name).read_bytes()
         for file in manifest["files"]:
             if file["slug"] == table.slug:
-                name = f"files/{lake.file_name(file['address'])}"
+                name = f"files/{raw_zone.file_name(file['address'])}"
                 assert (tmp_path / "raw" / name).read_bytes() == (expected / name).read_bytes()
     assert len(manifest["files"]) == (19 if method == "csv" else len(FEW) * 54)
 
@@ -441,23 +443,28 @@ def test_less_than_is_on_hand_is_refused_and_kept_aside_unless_any_is_accepted(t
     with pytest.raises(VindimaError, match=f"imports_raisins: {expected}.*kept aside in .*raw-refused"):
         collect_from(Copy(less), raw)
     assert snapshot(raw) == snapshot(good)
-    refused = lake.read_manifest(tmp_path / "raw-refused")
+    refused = raw_zone.read_manifest(tmp_path / "raw-refused")
     accepted = collect_from(Copy(less), raw, accept="any")
-    assert accepted["vintage"] == refused["vintage"] == lake.read(raw)[0]["vintage"] != lake.read(good)[0]["vintage"]
+    assert (
+        accepted["vintage"]
+        == refused["vintage"]
+        == raw_zone.read(raw)[0]["vintage"]
+        != raw_zone.read(good)[0]["vintage"]
+    )
 
 
 def test_cells_that_pages_cannot_show_are_no_loss(tmp_path, good, monkeypatch):
     monkeypatch.setattr(site, "TABLES", {"sales": TABLES["sales"]})
     raw = shutil.copytree(good, tmp_path / "raw")
     collect_from(without_downloads(), raw)
-    assert lake.read_table(raw, "sales").rows[0].level == "item"
+    assert raw_zone.read_table(raw, "sales").rows[0].level == "item"
 
 
 def test_more_than_is_on_hand_is_taken(tmp_path, good):
     raw = shutil.copytree(good, tmp_path / "raw")
     copy = replacing("/download/ImpPassas.csv", "\n35;", "\n35;Nenhures" + 108 * ";0" + "\n36;")
     collect_from(copy, raw)
-    assert len(lake.read(raw)[1]["imports_raisins"].rows) == ROWS + 1
+    assert len(raw_zone.read(raw)[1]["imports_raisins"].rows) == ROWS + 1
 
 
 @pytest.mark.parametrize(
@@ -499,7 +506,7 @@ def test_a_snapshot_in_a_lake_is_frozen_by_its_address(tmp_path):
     site.collect("mirror", raw_dir=tmp_path / "raw", figures_dir=FIGURES, lake=lake_address)
     options = ["freeze", "--raw", lake_address, "--figures", str(tmp_path / "figures")]
     answer = CliRunner().invoke(main, options, catch_exceptions=False)
-    vintage = lake.read_manifest(tmp_path / "raw")["vintage"]
+    vintage = raw_zone.read_manifest(tmp_path / "raw")["vintage"]
     assert answer.output.startswith(f"figures of {lake_address}/{DAY}-{vintage} in ")
     for path in (tmp_path / "figures").iterdir():
         assert path.read_bytes() == (FIGURES / path.name).read_bytes()

@@ -6,7 +6,7 @@ import pytest
 
 from tests.sites import DAY, FIGURES
 from vindima.errors import VindimaError
-from vindima.ingestion import figures, lake, site, vintages
+from vindima.ingestion import figures, raw_zone, site, vintages
 from vindima.ingestion.catalogue import TABLES
 
 
@@ -24,7 +24,7 @@ def collected(tmp_path_factory) -> Path:
 
 def test_a_raw_zone_gives_its_tables_and_when_it_was_retrieved(collected):
     vintage = vintages.read(str(collected / "raw"))
-    assert vintage.tables == lake.read(collected / "raw")[1]
+    assert vintage.tables == raw_zone.read(collected / "raw")[1]
     assert str(vintage) == f"{collected / 'raw'} ({DAY})"
 
 
@@ -33,7 +33,7 @@ def test_a_lake_gives_its_newest_snapshot_under_the_snapshots_own_address(collec
     for address in (collected / "lake", snapshot):
         vintage = vintages.read(str(address))
         assert vintage.address == str(snapshot)
-        assert vintage.tables == lake.read(collected / "raw")[1]
+        assert vintage.tables == raw_zone.read(collected / "raw")[1]
 
 
 def test_a_lake_in_a_store_is_fetched(collected):
@@ -57,7 +57,7 @@ def test_bundled_figures_give_their_tables(collected):
 def test_downloads_give_the_tables_that_are_there_and_other_files_are_left_alone(collected):
     vintage = vintages.read(str(collected / "downloads"))
     assert list(vintage.tables) == ["sales", "imports_raisins"]
-    whole = lake.read(collected / "raw")[1]
+    whole = raw_zone.read(collected / "raw")[1]
     assert {slug: table.rows for slug, table in vintage.tables.items()} == {
         slug: whole[slug].rows for slug in vintage.tables
     }

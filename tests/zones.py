@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vindima.ingestion import lake
-from vindima.ingestion.lake import Answer, Draft
+from vindima.ingestion import raw_zone
 from vindima.ingestion.parse import RawTable
+from vindima.ingestion.raw_zone import Answer, Draft
 
 DAY = "2025-01-19"
 
@@ -20,7 +20,7 @@ def write_zone(
             draft.keep(answer)
         for slug, table in tables.items():
             entries = [
-                lake.entry(slug, answer, table.rows[:1], "pages" if "?" in answer.address else "csv")
+                raw_zone.entry(slug, answer, table.rows[:1], "pages" if "?" in answer.address else "csv")
                 for of, answer in files
                 if of == slug
             ]

@@ -179,7 +179,7 @@ def freeze(raw: str | None, figures: Path | None) -> None:
     import tempfile
 
     from vindima import paths
-    from vindima.ingestion import snapshots
+    from vindima.ingestion import lake
     from vindima.ingestion.figures import write
 
     figures = figures or paths.FIGURES
@@ -187,7 +187,7 @@ def freeze(raw: str | None, figures: Path | None) -> None:
         zone = Path(raw) if raw else paths.RAW
         if raw and "://" in raw:
             zone = Path(folder) / "raw"
-            raw = snapshots.fetch(raw, zone)
+            raw = lake.fetch(raw, zone)
         write(zone, figures)
     click.echo(f"figures of {raw or zone} in {figures}")
 

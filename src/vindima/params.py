@@ -15,7 +15,7 @@ import yaml
 from vindima.errors import VindimaError
 from vindima.etl.schemas import FIRST_YEAR_IN_REAIS
 from vindima.forecasting.eligibility import TOTAL_YEARS
-from vindima.ingestion import catalogue, figures, lake
+from vindima.ingestion import catalogue, figures, raw_zone
 
 LONGEST_HORIZON, SCORED_HORIZON = 10, 3
 """Years ahead: the most that a model forecasts, and the most that the models are compared at. They are those of
@@ -138,11 +138,11 @@ def trade_years(source: str, root: Path) -> range | None:
             for line in figures.read_descriptions(root / "data" / "figures"):
                 if catalogue.TABLES[line["table"]].is_trade:
                     years |= {int(line["first_year"]), int(line["last_year"])}
-        collected = lake.read_manifest(raw)["source"] if (raw / "manifest.json").is_file() else "mirror"
+        collected = raw_zone.read_manifest(raw)["source"] if (raw / "manifest.json").is_file() else "mirror"
         # `make refresh` keeps a collection of the site as the raw zone while params.yaml says mirror.
         if collected != "mirror" and source in ("mirror", collected):
             for slug, table in catalogue.TABLES.items():
-                years |= set(lake.read_table(raw, slug).years) if table.is_trade else set()
+                years |= set(raw_zone.read_table(raw, slug).years) if table.is_trade else set()
     except (VindimaError, KeyError, TypeError):  # a manifest may be any JSON
         return None
     return range(min(years), max(years) + 1) if years else None

@@ -88,7 +88,7 @@ def run_stage(stage: str, overrides: Mapping[str, Any] | None = None, root: Path
     return log
 
 
-def run_pipeline(until: str | None = None, force: bool = False) -> None:
+def run_pipeline(until: str | None = None) -> None:
     """`dvc repro` (up to and with stage `until`), then publish the set that the service and the reports read.
 
     The first forecasts of a vintage are also kept in `data/published`, and what reads them runs again. Parameters
@@ -99,7 +99,7 @@ def run_pipeline(until: str | None = None, force: bool = False) -> None:
     params.read(paths.ROOT)
     # Git keeps no empty folder, and DVC wants what a stage depends on.
     paths.PUBLISHED.mkdir(parents=True, exist_ok=True)
-    _repro([*(["--force"] if force else []), *([until] if until else [])])
+    _repro([until] if until else [])
     if until is None:
         if _keep_forecasts():
             _repro([])

@@ -19,8 +19,8 @@ import pandas as pd
 from vindima import files
 from vindima.errors import VindimaError
 from vindima.etl import schemas
-from vindima.ingestion.lake import Answer
 from vindima.ingestion.parse import WrongAnswer
+from vindima.ingestion.raw_zone import Answer
 from vindima.ingestion.session import Session, utc_now
 
 RATES, LEVELS, SOURCES = "exchange_rates.csv", "price_levels.csv", "enrichment_sources.csv"

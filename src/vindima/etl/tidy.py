@@ -12,7 +12,7 @@ from vindima.errors import VindimaError
 from vindima.etl import corrections, crosscheck, quality, schemas
 from vindima.etl.countries import country_code
 from vindima.etl.products import item_code, plain_name
-from vindima.ingestion import lake
+from vindima.ingestion import raw_zone
 from vindima.ingestion.catalogue import TABLES, Table
 from vindima.ingestion.parse import CELL, MARKS, RawTable, Row, aggregates, amount, place, row_level
 from vindima.labels import GROUPS
@@ -286,7 +286,7 @@ def run(
     (`crosscheck`) and what the checks find odd (`flags`). How many cells each table has in each year is written to
     `reports_dir/counts.csv`. Nothing is written where anything is refused.
     """
-    _, tables = lake.read(raw_dir)
+    _, tables = raw_zone.read(raw_dir)
     frames = tidy(tables, last_year)
     published = frames["trade"]
     newest = int(published["year"].max())

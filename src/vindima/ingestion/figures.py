@@ -16,7 +16,7 @@ from typing import Any
 
 from vindima import files
 from vindima.errors import VindimaError
-from vindima.ingestion import lake, parse, revisions
+from vindima.ingestion import parse, raw_zone, revisions
 from vindima.ingestion.catalogue import TABLES
 from vindima.ingestion.parse import Columns, Layout, RawTable
 
@@ -78,7 +78,7 @@ def write(raw_dir: Path, figures_dir: Path) -> None:
     Raises VindimaError for a raw zone made of pages (they hold rounded figures), for a download that is
     not in it, and for one that could not be given back byte for byte; and for damaged figures in `figures_dir`.
     """
-    manifest, raw_tables = lake.read(raw_dir)
+    manifest, raw_tables = raw_zone.read(raw_dir)
     downloads = {file["slug"]: file for file in manifest["files"] if file["method"] == "csv"}
     bundled: dict[str, BundledTable] = {}
     footnotes = []
@@ -87,7 +87,7 @@ def write(raw_dir: Path, figures_dir: Path) -> None:
             raise VindimaError(
                 f"{slug}: expected a raw zone with its download, got none; collect with the method csv"
             )
-        name = lake.file_name(downloads[slug]["address"])
+        name = raw_zone.file_name(downloads[slug]["address"])
         data = (raw_dir / "files" / name).read_bytes()
         layout = parse.read_layout(data, table)
         retrieved_on = downloads[slug]["retrieved_at"][:10]

@@ -21,8 +21,8 @@ from urllib3 import Retry
 from urllib3.exceptions import HTTPError, InvalidHeader, NewConnectionError
 
 from vindima.errors import VindimaError
-from vindima.ingestion.lake import Answer
 from vindima.ingestion.parse import WrongAnswer
+from vindima.ingestion.raw_zone import Answer
 
 USER_AGENT = f"Vindima/{version('vindima')} (research on Brazilian wine statistics; reads at a low rate)"
 CONNECTIONS = 4
@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 
 class Stock(Protocol):
-    """What is on hand of the site from before, by address; see `lake.Draft`."""
+    """What is on hand of the site from before, by address; see `raw_zone.Draft`."""
 
     def fresh(self, address: str) -> Answer | None: ...
     def earlier(self, address: str) -> Answer | None: ...

@@ -9,12 +9,12 @@ from typing import Any
 
 from vindima import paths
 from vindima.errors import VindimaError
-from vindima.ingestion import checks, figures, mirror, parse, revisions, snapshots
-from vindima.ingestion import lake as raw_zone
+from vindima.ingestion import checks, figures, mirror, parse, raw_zone, revisions
 from vindima.ingestion.catalogue import LIVE, TABLES, Table
 from vindima.ingestion.checks import Disagreement
-from vindima.ingestion.lake import Answer, Draft
+from vindima.ingestion.lake import write_snapshot
 from vindima.ingestion.parse import Note, Page, RawTable, Row
+from vindima.ingestion.raw_zone import Answer, Draft
 from vindima.ingestion.session import Session, utc_now
 
 OPTIONS_WITHOUT_TABLES = ("opt_01", "opt_07")
@@ -132,7 +132,7 @@ def collect(
                 "(collect.accept=any takes it)"
             )
         if lake:
-            snapshots.write(draft.folder, lake if "://" in lake else str(paths.ROOT / lake), manifest)
+            write_snapshot(draft.folder, lake if "://" in lake else str(paths.ROOT / lake), manifest)
         draft.publish()
     return manifest
 

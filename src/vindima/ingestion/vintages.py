@@ -5,7 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from vindima.errors import VindimaError
-from vindima.ingestion import figures, lake, parse, snapshots
+from vindima.ingestion import figures, lake, parse, raw_zone
 from vindima.ingestion.catalogue import TABLES
 from vindima.ingestion.parse import RawTable
 
@@ -39,7 +39,7 @@ def read(address: str) -> Vintage:
         if downloads := {slug: path for slug in TABLES if (path := _download(folder, slug)).is_file()}:
             tables = {slug: parse.read_download(path.read_bytes(), TABLES[slug]) for slug, path in downloads.items()}
             return Vintage(address, None, tables)
-        if not folder.is_dir() or not snapshots.addresses(address):
+        if not folder.is_dir() or not lake.addresses(address):
             got = "none of these" if folder.is_dir() else "no folder"
             raise VindimaError(
                 f"{address}: expected a raw zone (manifest.json), a snapshot or a lake, bundled figures "
@@ -47,11 +47,11 @@ def read(address: str) -> Vintage:
                 f"{_download(Path(), 'imports_table_wine')}), got {got}"
             )
     with TemporaryDirectory() as scratch:
-        return _raw_zone(snapshots.fetch(address, Path(scratch) / "raw"), Path(scratch) / "raw")
+        return _raw_zone(lake.fetch(address, Path(scratch) / "raw"), Path(scratch) / "raw")
 
 
 def _raw_zone(address: str, folder: Path) -> Vintage:
-    manifest, tables = lake.read(folder)
+    manifest, tables = raw_zone.read(folder)
     return Vintage(address, manifest["retrieved_at"], tables)
 
 
