@@ -18,8 +18,6 @@ from tests.conftest import ROOT
 from vindima.etl import tidy
 from vindima.run import stage_notebook, stage_parameters
 
-pytestmark = pytest.mark.xdist_group("pipeline")
-
 Run = Callable[..., str]
 STAGES = ("collect", "tidy", "prices", "backtest", "forecast", "benchmark", "evaluate")
 FIRST_STAGES = ("collect", "tidy", "prices", "forecast", "evaluate")
