@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import nbformat
@@ -12,6 +13,7 @@ import yaml
 
 from tests.conftest import ROOT
 from vindima.cli import main
+from vindima.ingestion import figures
 from vindima.run import stage_notebook, stage_parameters
 
 NOTEBOOKS = sorted((ROOT / "notebooks").rglob("[!.]*.ipynb"))
@@ -95,6 +97,27 @@ def test_every_column_of_the_stored_tables_is_in_the_readme():
     for contract in [*known, scenario.EFFECTS]:
         for column in contract.schema.columns:
             assert f"`{column}`" in README, f"{contract.name}.{column}"
+
+
+def test_software_and_statistics_can_be_cited_in_the_form_that_archives_read():
+    """The fields that the Citation File Format 1.2.0 requires."""
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["cff-version"] == "1.2.0"
+    (database,) = citation["references"]
+    for work in (citation, database):
+        assert work["title"]
+        assert work["authors"][0]["name"]
+    assert citation["message"]
+    assert citation["version"] == version("vindima")
+    assert citation["license"] == "BSD-3-Clause"
+    assert database["authors"][0]["name"] == "Embrapa Uva e Vinho"
+
+
+@pytest.mark.committed
+def test_statistics_are_cited_as_of_the_day_of_the_bundled_vintage():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    day = figures.read(ROOT / "data" / "figures").retrieved_on
+    assert str(citation["references"][0]["date-accessed"]) == day
 
 
 @pytest.mark.committed
