@@ -251,7 +251,11 @@ def _rest(lines: Sequence[_Line], pairs: Sequence[_Pair], side: int) -> list[_Li
 
 
 def _out_of_order(pairs: Sequence[_Pair]) -> set[int]:
-    """Newer positions of the fewest rows without which all keep their order; `pairs` are in the older order."""
+    """Positions, in the newer table, of the rows that were moved; `pairs` are in the order of the older table.
+
+    They are the fewest that must be taken out so that all the others stand in the same order in both tables: those
+    outside the longest run of pairs whose newer positions rise.
+    """
     ends: list[_Line] = []  # of the shortest-reaching rising run of each length
     before: dict[int, _Line | None] = {}
     for _, line in pairs:

@@ -202,7 +202,7 @@ class Session:
         return again
 
     def _wait_for_turn(self) -> None:
-        """Return when the next request may be made, by all connections together."""
+        """Wait until the next request may go out: the rate and what the site asked for hold for all connections."""
         with self._turn:
             start = max(time.monotonic(), self._next_request)
             self._next_request = start + self._pause

@@ -402,7 +402,7 @@ def _once(*known: str) -> dict[str, str]:
 
 
 def _span(asked: Mapping[str, str], series: str) -> tuple[int, int]:
-    """First and last year of the split that is asked for; what is silent is as in the split that nobody asked for."""
+    """First and last year of the price-and-mix split; a year that the caller leaves out is that of the last ten."""
     years = _answers().years.get(series, [])
     if len(years) < 2:
         expected = "no years: only a total with trade in two years or more is split into price and mix"
