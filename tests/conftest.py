@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +10,7 @@ import pytest
 
 from tests.emulators import emulator, gs_emulator, s3_emulator  # noqa: F401
 from vindima.etl import schemas
-from vindima.serving import store
+from vindima.serving import auth, store
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -59,10 +60,10 @@ def reviewed_tables() -> dict[str, pd.DataFrame]:
     return {contract.name: pd.DataFrame(table, columns=list(contract.schema.columns)) for contract, table in rows}
 
 
-@pytest.fixture
-def project_outputs(tmp_path: Path) -> Path:
-    """A project root with all that the pipeline leaves: four series to 2023, two of them forecast."""
-    root = tmp_path / "project"
+@pytest.fixture(scope="session")
+def outputs_made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project root with all that the pipeline leaves: four series to 2023, two of them forecast. Copied for use."""
+    root = tmp_path_factory.mktemp("outputs") / "project"
     years = {
         "imports.table_wine": range(1993, 2024),
         "imports.table_wine.CHL": range(2000, 2024),
@@ -144,9 +145,34 @@ def project_outputs(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def served_set(project_outputs: Path, tmp_path: Path) -> Path:
-    """The folder of a small published set."""
-    return store.publish(project_outputs, tmp_path / "served")
+def project_outputs(outputs_made_once: Path, tmp_path: Path) -> Path:
+    """A project root of the test's own, with all that the pipeline leaves."""
+    return Path(shutil.copytree(outputs_made_once, tmp_path / "project"))
+
+
+@pytest.fixture(scope="session")
+def set_published_once(outputs_made_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return store.publish(outputs_made_once, tmp_path_factory.mktemp("published") / "served")
+
+
+@pytest.fixture
+def served_set(set_published_once: Path, tmp_path: Path) -> Path:
+    """The folder of a small published set of the test's own."""
+    return Path(shutil.copytree(set_published_once, tmp_path / "served"))
+
+
+@pytest.fixture(scope="session")
+def users_made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with one user, ana, a reader; a password is slow to hash."""
+    path = tmp_path_factory.mktemp("users") / "users.sqlite"
+    auth.add(path, "ana", "uva isabel")
+    return path
+
+
+@pytest.fixture
+def users(users_made_once: Path, tmp_path: Path) -> Path:
+    """A file of users of the test's own."""
+    return Path(shutil.copy(users_made_once, tmp_path / "users.sqlite"))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -21,13 +21,6 @@ F_WORDS = ["series", "currency", "terms", "unit", "path", "assumptions", "warnin
 
 
 @pytest.fixture
-def users(tmp_path: Path) -> Path:
-    path = tmp_path / "users.sqlite"
-    auth.add(path, "ana", "uva isabel")
-    return path
-
-
-@pytest.fixture
 def client(served_set: Path, users: Path) -> FlaskClient:
     return create_app({"SERVED": served_set, "USERS": users, "JWT_SECRET": SECRET}).test_client()
 

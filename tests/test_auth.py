@@ -17,13 +17,6 @@ from vindima.serving import auth
 SECRET = "a secret of the tests, 32 bytes and more"
 
 
-@pytest.fixture
-def users(tmp_path: Path) -> Path:
-    path = tmp_path / "users.sqlite"
-    auth.add(path, "ana", "uva isabel")
-    return path
-
-
 def claims(**changes: object) -> dict:
     whole = {"iss": "vindima", "aud": "vindima", "sub": "ana", "role": "reader", "jti": "1", "iat": 1}
     return whole | {"exp": int(time.time()) + 60} | changes

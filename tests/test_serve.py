@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from vindima.errors import VindimaError
-from vindima.serving import auth, serve
+from vindima.serving import serve
 
 SECRET = "a secret of the tests, 32 bytes and more"
 SERVERS = ["gunicorn", "waitress"] if os.name == "posix" else ["waitress"]
@@ -27,9 +27,7 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def environment(served_set: Path, tmp_path: Path) -> dict[str, str]:
-    users = tmp_path / "users.sqlite"
-    auth.add(users, "ana", "uva isabel")
+def environment(served_set: Path, users: Path) -> dict[str, str]:
     return os.environ | {
         "HOST": "127.0.0.1",
         "PORT": str(free_port()),
