@@ -14,6 +14,16 @@ from vindima.serving import auth, store
 
 ROOT = Path(__file__).resolve().parent.parent
 
+PARAMETERS = {
+    "collect": {"source": "mirror", "method": "csv", "accept": "newer", "requests_per_second": 4, "lake": None},
+    "data": {"last_year": None},
+    "tidy": {"corrections": "all"},
+    "prices": {"base_year": None, "engine": "duckdb"},
+    "backtest": {"first_cutoff": 2007, "last_cutoff": None, "horizons": [1, 2, 3, 4, 5]},
+    "forecast": {"horizon": 5},
+}
+"""The parameters that the project comes with, whatever was changed in its params.yaml since."""
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from tests.conftest import ROOT
+from tests.conftest import PARAMETERS
 from vindima import run
 from vindima.cli import main
 from vindima.errors import VindimaError
@@ -46,8 +46,7 @@ def project(tmp_path: Path) -> Path:
 
 def settle(root: Path, horizon: object = 5, last_year: object = None) -> None:
     """Write the project's params.yaml with these values."""
-    values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    values |= {"forecast": {"horizon": horizon}, "data": {"last_year": last_year}}
+    values = PARAMETERS | {"forecast": {"horizon": horizon}, "data": {"last_year": last_year}}
     (root / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
 
 
