@@ -241,11 +241,17 @@ def _alike_rows(raw: Mapping[str, RawTable], last_year: int) -> _Rows:
                     continue
                 year = max(min(first), min(second))
                 same = one == other or (len(first) > 1 and first == second)
-                alike = same or SequenceMatcher(None, one, other, autojunk=False).ratio() >= ALIKE
+                alike = same or _alike(one, other)
                 if alike and year <= last_year:
                     check = "duplicate_row" if same else "near_duplicate_row"
                     found.add((check, table.slug, f"{group}/{other}", year, table.measures[0], None, None, None))
             yield from sorted(found, key=lambda place: place[:4])
+
+
+def _alike(one: str, other: str) -> bool:
+    """'viogner', 'viognier' → True; the two quick ratios are never below the ratio, and spare most of its work."""
+    matcher = SequenceMatcher(None, one, other, autojunk=False)
+    return all(ratio() >= ALIKE for ratio in (matcher.real_quick_ratio, matcher.quick_ratio, matcher.ratio))
 
 
 def _rows_of_groups(raw: RawTable, table: Table) -> dict[str, list[tuple[str, dict[int, list[str]]]]]:
