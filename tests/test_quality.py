@@ -11,6 +11,7 @@ from vindima import paths
 from vindima.errors import VindimaError
 from vindima.etl import corrections, quality, schemas, tidy
 from vindima.ingestion import raw_zone, site
+from vindima.ingestion.catalogue import TABLES
 from vindima.ingestion.parse import RawTable
 
 
@@ -43,18 +44,18 @@ def wine(years: range, **more: object) -> pd.DataFrame:
     return frame.assign(quantity_kg_published=kg, value_usd_published=np.round(2 * kg * noise)).assign(**more)
 
 
-def found(trade: pd.DataFrame, check: str) -> set[tuple]:
-    """(country, year, measure) that one check of trade flags."""
-    rows = quality._trade(trade)
-    series = pd.concat(quality._trade_series(rows), ignore_index=True)
-    checks = {
-        "outside_range": lambda: quality._outside_range(rows),
-        "jump": lambda: quality._jumps(series),
-        "filler": lambda: quality._repeated_pairs(rows),
-        "kg_equals_usd": lambda: quality._equal_sides(rows),
-        "lone": lambda: quality._lone_sides(rows),
-    }
-    return {(item, year, measure) for _, _, item, year, measure, *_ in checks[check]()}
+def flagged(trade: pd.DataFrame) -> pd.DataFrame:
+    """The flags of a source that has this trade and nothing else."""
+    nothing = {name: schemas.frame([], contract) for name, contract in tidy.CONTRACTS.items()}
+    raw = {slug: RawTable(slug, table.title_en, table.unit, [], [], "") for slug, table in TABLES.items()}
+    return quality.flags(nothing | {"trade": trade}, raw)
+
+
+def found(trade: pd.DataFrame, *checks: str) -> set[tuple]:
+    """(country, year, measure) that these checks flag."""
+    rows = flagged(trade)
+    rows = rows[rows["check"].isin(checks)]
+    return set(rows[["item", "year", "measure"]].itertuples(index=False, name=None))
 
 
 def changed(trade: pd.DataFrame, year: int, kg: float, usd: float) -> pd.DataFrame:
@@ -66,7 +67,17 @@ def changed(trade: pd.DataFrame, year: int, kg: float, usd: float) -> pd.DataFra
 
 def test_calm_series_has_nothing_odd():
     trade = wine(range(2000, 2020))
-    assert not any(found(trade, check) for check in ("outside_range", "jump", "filler", "kg_equals_usd", "lone"))
+    assert not any(
+        found(trade, check)
+        for check in (
+            "outside_range",
+            "jump",
+            "filler",
+            "kg_equals_usd",
+            "value_without_quantity",
+            "quantity_without_value",
+        )
+    )
 
 
 def test_unit_value_far_from_the_years_around_is_outside_the_range():
@@ -85,8 +96,8 @@ def test_country_with_few_years_is_compared_with_all_countries():
 
 
 def test_range_that_was_expected_is_told_in_the_unit_of_the_figure():
-    rows = quality._trade(changed(wine(range(2000, 2020)), 2010, 10_000, 90_000))
-    [(*_, figure, low, high)] = quality._outside_range(rows)
+    rows = flagged(changed(wine(range(2000, 2020)), 2010, 10_000, 90_000)).query("check == 'outside_range'")
+    [(figure, low, high)] = rows[["figure", "low", "high"]].itertuples(index=False, name=None)
     assert figure == pytest.approx(9)
     assert 0.9 < low < 1.1
     assert 3.6 < high < 4.4
@@ -130,7 +141,10 @@ def test_large_lot_without_a_year_beside_it_jumps_and_a_small_or_usual_one_does_
 
 def test_side_without_the_other_is_flagged_and_an_empty_year_is_not():
     trade = changed(changed(changed(wine(range(2000, 2020)), 2005, 0, 43), 2006, 770, 0), 2007, 0, 0)
-    assert found(trade, "lone") == {("CHL", 2005, "value_usd"), ("CHL", 2006, "quantity_kg")}
+    assert found(trade, "value_without_quantity", "quantity_without_value") == {
+        ("CHL", 2005, "value_usd"),
+        ("CHL", 2006, "quantity_kg"),
+    }
 
 
 def test_kilograms_equal_to_dollars_are_flagged_from_a_tonne_on():

@@ -489,8 +489,7 @@ def test_a_blank_cell_and_a_field_that_says_nothing_survive_the_history(tmp_path
     ]
     bundled = shutil.copytree(FIGURES, tmp_path / "figures")
     recorded = revisions.record(found, "2024-05", "2025-01-19")
-    text = figures._csv_text([revisions.COLUMNS, *(line.values() for line in recorded)])
-    (bundled / "revisions.csv").write_text(text, encoding="utf-8")
+    figures.save(figures.read(FIGURES), recorded, bundled)
     assert figures.history(bundled) == recorded
 
 
