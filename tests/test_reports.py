@@ -43,12 +43,12 @@ def record(**counts: tuple[int, int, int]) -> pd.DataFrame:
 
 def test_sentence_says_the_series_own_record_one_year_ahead_beside_that_of_all():
     kept = record(table_wine=(16, 16, 16), raisins=(16, 8, 12), grape_juice=(8, 4, 6))
-    assert reports.record_sentence(kept, "imports.table_wine", 1, "en") == (
+    assert reports.record_sentence(kept, "imports.table_wine", "en") == (
         "In past forecasts of this series one year ahead, made only with what was known then, that interval held the "
         "price in 16 of 16; over all 3 series, in 70 of 100."
     )
     assert "conteve o preço em 8 de 16; no conjunto das 3 séries, em 70 de 100." in (
-        reports.record_sentence(kept, "imports.raisins", 1, "pt")
+        reports.record_sentence(kept, "imports.raisins", "pt")
     )
 
 
@@ -62,9 +62,9 @@ def test_sentence_says_the_series_own_record_one_year_ahead_beside_that_of_all()
 )
 def test_short_record_is_said_to_be_too_short(forecasts: int, english: str, portuguese: str):
     kept = record(table_wine=(16, 12, 16), **({"raisins": (forecasts, 1, 1)} if forecasts else {}))
-    said = reports.record_sentence(kept, "imports.raisins", 1, "en")
+    said = reports.record_sentence(kept, "imports.raisins", "en")
     assert f"Of this series {english} ahead, too few to judge by" in said
-    assert portuguese in reports.record_sentence(kept, "imports.raisins", 1, "pt")
+    assert portuguese in reports.record_sentence(kept, "imports.raisins", "pt")
 
 
 def test_page_tells_the_record_of_the_series_that_it_shows(served):

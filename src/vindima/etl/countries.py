@@ -107,16 +107,24 @@ def country_code(name: str) -> str:
     Raises VindimaError for a name that nobody mapped, with the names of the three countries that come closest to it,
     and for an alias that leads to no known code.
     """
-    known = _known()
-    if found := known.get(slug(name)):
-        return found[1]
-    raise VindimaError(
-        f"no country code for {name.strip()!r}; the closest known names are {', '.join(closest(slug(name), known))}. "
-        "If it is one of them, add it to ALIASES in vindima/etl/countries.py"
+    return look_up(
+        name, _known(), "country code", "If it is one of them, add it to ALIASES in vindima/etl/countries.py"
     )
 
 
-def closest(wanted: str, known: Mapping[str, tuple[str, str]]) -> list[str]:
+def look_up(name: str, known: Mapping[str, tuple[str, str]], what: str, remedy: str) -> str:
+    """The code of a name in `known`, slug → name and code; capitals and accents do not count.
+
+    Raises VindimaError for a name that is not there: it says `what` is missing, the three that come closest and the
+    `remedy`.
+    """
+    if found := known.get(slug(name)):
+        return found[1]
+    nearest = ", ".join(_closest(slug(name), known))
+    raise VindimaError(f"no {what} for {name.strip()!r}; the closest known names are {nearest}. {remedy}")
+
+
+def _closest(wanted: str, known: Mapping[str, tuple[str, str]]) -> list[str]:
     """The names nearest to a slug, with their codes, of three countries or products: 'Portugal (PRT)'.
 
     A name that holds all words of the slug, or the other way round, comes first ('Holanda' → 'Países Baixos

@@ -3,8 +3,7 @@
 import re
 from functools import cache
 
-from vindima.errors import VindimaError
-from vindima.etl.countries import closest
+from vindima.etl.countries import look_up
 from vindima.labels import slug
 
 PRODUCTS = {
@@ -95,13 +94,8 @@ def product_code(name: str) -> str:
 
     Raises VindimaError for a name that nobody mapped, with the three products that come closest to it.
     """
-    known = _known()
-    if found := known.get(slug(name)):
-        return found[1]
-    raise VindimaError(
-        f"no product for {name.strip()!r}; the closest known names are {', '.join(closest(slug(name), known))}. "
-        "Add it to PRODUCTS in vindima/etl/products.py, with the product that it is or a new one"
-    )
+    remedy = "Add it to PRODUCTS in vindima/etl/products.py, with the product that it is or a new one"
+    return look_up(name, _known(), "product", remedy)
 
 
 def plain_name(label: str) -> str:

@@ -164,8 +164,9 @@ def _by_product(raw: RawTable, table: Table, last_year: int) -> tuple[list[tuple
 
 
 def _code(row: Row, table: Table) -> str:
+    """The country, product or cultivar of a row; VindimaError that names table and row for one that nobody mapped."""
     try:
-        return item_code(row.label, table.section)
+        return country_code(row.label) if table.is_trade else item_code(row.label, table.section)
     except VindimaError as error:
         raise VindimaError(f"{table.slug}, row {row.row}: {error}") from None
 
@@ -218,10 +219,7 @@ def _trade(raw: RawTable, table: Table, last_year: int) -> list[tuple]:
     labels: dict[str, tuple[int, str]] = {}
     cells: dict[tuple[str, int], list[list[Cell]]] = {}
     for row in raw.rows:
-        try:
-            country = country_code(row.label)
-        except VindimaError as error:
-            raise VindimaError(f"{table.slug}, row {row.row}: {error}") from None
+        country = _code(row, table)
         by_year = dict(_cells(raw, row, table, last_year))
         for year, pair in by_year.items():
             cells.setdefault((country, year), []).append(pair)

@@ -25,6 +25,7 @@ DESCRIPTION_COLUMNS = (
     "table", "download", "title", "unit", "first_year", "last_year", "rows", "retrieved_on",
     "encoding", "separator", "line_ending", "final_newline", "header",
 )  # fmt: skip
+FOOTNOTE_COLUMNS = ("table", "year", "label", "figure")
 CELL_COLUMNS = ("table", "row", "id", "control", "label", "measure")  # then, perhaps, `other`, and the years
 SEPARATOR_NAMES = {";": "semicolon", "\t": "tab", ",": "comma"}  # any other stands for itself
 LINE_ENDING_NAMES = {"\n": "LF", "\r\n": "CRLF", "\r": "CR"}
@@ -114,7 +115,7 @@ def save(bundled: Bundled, recorded: Iterable[Mapping[str, Any]], figures_dir: P
         HISTORY: _csv_text([revisions.COLUMNS, *(line.values() for line in recorded)]),
         DESCRIPTIONS: _csv_text(_description_lines(bundled.tables)),
         CELLS: _csv_text(_cell_lines(bundled.tables)),
-        FOOTNOTES: _csv_text([["table", "year", "label", "figure"], *footnotes]),
+        FOOTNOTES: _csv_text([FOOTNOTE_COLUMNS, *footnotes]),
     }
     figures_dir.mkdir(parents=True, exist_ok=True)
     for name, text in contents.items():
@@ -136,7 +137,7 @@ def read(figures_dir: Path) -> Bundled:
         layout = _layout(description, cells.get(slug, []), figures_dir)
         tables[slug] = BundledTable(parse.from_layout(layout, TABLES[slug]), layout, description["retrieved_on"])
     footnotes = []
-    for line in files.read_csv(figures_dir / FOOTNOTES, ("table", "year", "label", "figure")):
+    for line in files.read_csv(figures_dir / FOOTNOTES, FOOTNOTE_COLUMNS):
         if line["table"] not in TABLES or not re.fullmatch(YEAR, line["year"]):
             raise VindimaError(
                 f"{figures_dir / FOOTNOTES}: expected a table of the catalogue and a year, "

@@ -180,7 +180,7 @@ def sentence(
                 high=dollars(ahead["q90"]),
             )
         )
-        said.append(record_sentence(served.record, ahead["series"], ahead["horizon"], language))
+        said.append(record_sentence(served.record, ahead["series"], language))
     else:
         said.append(
             WORDS["none"][language].format(
@@ -192,12 +192,12 @@ def sentence(
     return " ".join(said)
 
 
-def record_sentence(record: pd.DataFrame, series: str, horizon: int, language: Language) -> str:
-    """How often the 80 per cent intervals of the series held at `horizon`, beside those of all series.
+def record_sentence(record: pd.DataFrame, series: str, language: Language) -> str:
+    """How often the 80 per cent intervals of the series held one year ahead, beside those of all series.
 
-    `record` is the answer of `scores.record`. The sentence speaks of one year ahead, the first row of the table.
+    `record` is the answer of `scores.record`.
     """
-    here = record[record["horizon"] == horizon]
+    here = record[record["horizon"] == 1]
     own = here.loc[here["series"] == series, ["n_forecasts", "held_80"]].sum()
     words = WORDS["own_record" if own["n_forecasts"] >= FEWEST_FORECASTS else "short_record"][language]
     return words.format(
@@ -219,7 +219,7 @@ def age(newest: Mapping[str, int], language: Language, today: date | None = None
     year = max(newest.values())
     months = max(12 * (today.year - year - 1) + today.month - 1, 0)
     return WORDS["age"][language].format(
-        newest=", ".join(f"{name} {last}".strip() for name, last in newest.items()),
+        newest=", ".join(f"{name} {last}" for name, last in newest.items()),
         year=year,
         months=counted(months, *MONTHS[language], language),
     )
