@@ -29,11 +29,15 @@ def published(raw: dict[str, RawTable]) -> dict[str, pd.DataFrame]:
 
 
 @pytest.fixture(scope="module")
-def flags(raw: dict[str, RawTable], published: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    found = quality.flags(published, raw)
+def unexplained(raw: dict[str, RawTable], published: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    return quality.flags(published, raw)
+
+
+@pytest.fixture(scope="module")
+def flags(unexplained: pd.DataFrame, published: dict[str, pd.DataFrame]) -> pd.DataFrame:
     register = corrections.register(paths.FIGURES)
     left = quality.reviewed(paths.FIGURES, corrections.findings(paths.FIGURES))
-    return schemas.validate(quality.explained(found, published, register, left), schemas.FLAGS)
+    return schemas.validate(quality.explained(unexplained, published, register, left), schemas.FLAGS)
 
 
 def wine(years: range, **more: object) -> pd.DataFrame:
@@ -44,11 +48,11 @@ def wine(years: range, **more: object) -> pd.DataFrame:
     return frame.assign(quantity_kg_published=kg, value_usd_published=np.round(2 * kg * noise)).assign(**more)
 
 
-def flagged(trade: pd.DataFrame) -> pd.DataFrame:
-    """The flags of a source that has this trade and nothing else."""
+def flagged(trade: pd.DataFrame, **collected: RawTable) -> pd.DataFrame:
+    """The flags of a source that has this trade, these collected tables and nothing else."""
     nothing = {name: schemas.frame([], contract) for name, contract in tidy.CONTRACTS.items()}
     raw = {slug: RawTable(slug, table.title_en, table.unit, [], [], "") for slug, table in TABLES.items()}
-    return quality.flags(nothing | {"trade": trade}, raw)
+    return quality.flags(nothing | {"trade": trade}, raw | collected)
 
 
 def found(trade: pd.DataFrame, *checks: str) -> set[tuple]:
@@ -220,53 +224,46 @@ def test_checks_flag_a_small_part_of_the_prices(flags: pd.DataFrame, published: 
 
 
 def test_flags_are_those_of_the_published_figures_whatever_is_corrected(
-    raw: dict[str, RawTable], published: dict[str, pd.DataFrame]
+    raw: dict[str, RawTable], published: dict[str, pd.DataFrame], unexplained: pd.DataFrame
 ):
     in_use = corrections.apply(published["trade"], corrections.register(paths.FIGURES), "all")
-    pd.testing.assert_frame_equal(quality.flags(published | {"trade": in_use}, raw), quality.flags(published, raw))
+    pd.testing.assert_frame_equal(quality.flags(published | {"trade": in_use}, raw), unexplained)
 
 
-def test_label_that_stands_twice_under_a_group_is_a_duplicate(
-    raw: dict[str, RawTable], published: dict[str, pd.DataFrame]
-):
+def test_label_that_stands_twice_under_a_group_is_a_duplicate(raw: dict[str, RawTable]):
     sales = raw["sales"]
     again = dataclasses.replace(sales.rows[1], cells=["7", *sales.rows[1].cells[1:]])
     twice = dataclasses.replace(sales, rows=[*sales.rows[:2], again, *sales.rows[2:]])
-    rows = quality.flags(published, raw | {"sales": twice}).query("check == 'duplicate_row'")
+    rows = flagged(wine(range(2020, 2025)), sales=twice).query("check == 'duplicate_row'")
     assert rows[["table", "item", "year"]].to_numpy().tolist() == [["sales", "table_wine/red", 1970]]
 
 
-def test_label_that_stands_three_times_under_a_group_is_flagged_once(
-    raw: dict[str, RawTable], published: dict[str, pd.DataFrame]
-):
+def test_label_that_stands_three_times_under_a_group_is_flagged_once(raw: dict[str, RawTable]):
     sales = raw["sales"]
     again = [dataclasses.replace(sales.rows[1], cells=[first, *sales.rows[1].cells[1:]]) for first in "78"]
     thrice = dataclasses.replace(sales, rows=[*sales.rows[:2], *again, *sales.rows[2:]])
-    flagged = quality.flags(published, raw | {"sales": thrice}).assign(finding=None)
-    rows = schemas.validate(flagged, schemas.FLAGS).query("check == 'duplicate_row'")
+    flags = flagged(wine(range(2020, 2025)), sales=thrice).assign(finding=None)
+    rows = schemas.validate(flags, schemas.FLAGS).query("check == 'duplicate_row'")
     assert rows[["table", "item", "year"]].to_numpy().tolist() == [["sales", "table_wine/red", 1970]]
 
 
-def test_rows_with_the_same_figures_in_every_year_are_duplicates_whatever_their_labels(
-    raw: dict[str, RawTable], published: dict[str, pd.DataFrame]
-):
+def test_rows_with_the_same_figures_in_every_year_are_duplicates_whatever_their_labels(raw: dict[str, RawTable]):
     sales = raw["sales"]
     red = sales.rows[1]
     again = dataclasses.replace(red, label="  Jeropiga", cells=["0", "0", *red.cells[2:]])
     same = dataclasses.replace(again, label="  Pisco")
     twice = dataclasses.replace(sales, rows=[*sales.rows[:2], again, same, *sales.rows[2:]])
-    rows = quality.flags(published, raw | {"sales": twice}).query("check == 'duplicate_row'")
+    rows = flagged(wine(range(2020, 2025)), sales=twice).query("check == 'duplicate_row'")
     assert rows[["table", "item", "year"]].to_numpy().tolist() == [["sales", "table_wine/pisco", 1972]]
 
 
-@pytest.mark.parametrize(("last_year", "flagged"), [(2021, 0), (2023, 1), (2024, 1)])
+@pytest.mark.parametrize(("last_year", "times"), [(2021, 0), (2023, 1), (2024, 1)])
 def test_misspelt_row_is_flagged_in_its_first_year_however_many_years_there_are(
-    raw: dict[str, RawTable], published: dict[str, pd.DataFrame], last_year: int, flagged: int
+    raw: dict[str, RawTable], last_year: int, times: int
 ):
-    trade = published["trade"].query("year <= @last_year")
-    newest = trade.query("year == 2023").assign(year=np.int16(2024)) if last_year == 2024 else trade[:0]
-    rows = quality.flags(published | {"trade": pd.concat([trade, newest])}, raw)
-    assert rows.query("check == 'near_duplicate_row'")["year"].tolist() == [2023] * flagged
+    viniferas = raw["processing_viniferas"]
+    rows = flagged(wine(range(2015, last_year + 1)), processing_viniferas=viniferas)
+    assert rows.query("check == 'near_duplicate_row'")["year"].tolist() == [2023] * times
 
 
 def test_correction_explains_a_flag_before_a_reviewed_entry(published: dict[str, pd.DataFrame]):
