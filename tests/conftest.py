@@ -185,6 +185,11 @@ def users(users_made_once: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(users_made_once, tmp_path / "users.sqlite"))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The two longest files come first: those who run files side by side are then done at the same time."""
+    items.sort(key=lambda item: item.path.name not in ("test_pipeline.py", "test_site.py"))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
     """In continuous integration everything that a test needs is there: a skip is a failure."""
