@@ -188,9 +188,9 @@ def test_every_other_input_has_a_unit_and_words():
 
 
 def test_where_there_is_no_effect_hardly_any_is_distinguishable():
-    found = estimated(range(50), {})
+    found = estimated(range(30), {})
     rates = found.groupby("input")["distinguishable"].mean()
-    assert len(found) == 50 * len(INPUTS) * len(MARKETS)
+    assert len(found) == 30 * len(INPUTS) * len(MARKETS)
     assert found["distinguishable"].mean() <= 0.06
     assert rates.max() <= 0.10, rates
     alone = found["elasticity_alone"].abs() > found["se_alone"] * scenario.special.stdtrit(found["df"], 0.975)
