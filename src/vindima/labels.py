@@ -8,6 +8,8 @@ from typing import Literal
 
 import pycountry
 
+from vindima.series import parts
+
 Language = Literal["pt", "en"]
 
 FLOWS = {"imports": {"pt": "Importação", "en": "Imports"}, "exports": {"pt": "Exportação", "en": "Exports"}}
@@ -46,10 +48,10 @@ def country_name(code: str, language: Language) -> str:
 
 def series_name(series: str, language: Language) -> str:
     """'imports.table_wine.CHL', 'en' → 'Imports of table wine · Chile'."""
-    flow, product, *country = series.split(".")
+    flow, product, country = parts(series)
     of = {"pt": "de", "en": "of"}[language]
     total = {"pt": "todos os países", "en": "all countries"}[language]
-    where = country_name(country[0], language) if country else total
+    where = country_name(country, language) if country else total
     return f"{FLOWS[flow][language]} {of} {TRADE_PRODUCTS[product][language]} · {where}"
 
 
