@@ -43,3 +43,12 @@ def test_negative_numbers_have_a_minus_sign_and_nothing_has_none(value, decimals
 def test_what_is_counted_stands_in_its_number(count: int, english: str, portuguese: str):
     assert labels.counted(count, "table", "tables", "en") == english
     assert labels.counted(count, "tabela", "tabelas", "pt") == portuguese
+
+
+def test_change_above_zero_has_a_sign_where_one_is_wanted():
+    assert [labels.number(value, 1, "pt", plus=True) for value in (1234.5, 0.04, -0.04, -2)] == [
+        "+1.234,5",
+        "0,0",
+        "0,0",
+        "−2,0",
+    ]

@@ -7,10 +7,14 @@ from functools import cache
 from typing import Literal
 
 import pycountry
+from babel import Locale
+from babel.numbers import NumberPattern, parse_pattern
 
 from vindima.series import parts
 
 Language = Literal["pt", "en"]
+LOCALES = {"pt": Locale.parse("pt_BR"), "en": Locale.parse("en")}
+"""The Unicode consortium's rules (CLDR) for numbers and plurals in each language."""
 
 FLOWS = {"imports": {"pt": "Importação", "en": "Imports"}, "exports": {"pt": "Exportação", "en": "Exports"}}
 
@@ -22,7 +26,7 @@ TRADE_PRODUCTS = {
     "grape_juice": {"pt": "suco de uva", "en": "grape juice"},
 }
 
-NOT_COUNTRIES = {
+NOT_COUNTRY_NAMES = {
     "OTHER": {"pt": "Outros", "en": "Other"},
     "UNDECLARED": {"pt": "Não declarados", "en": "Undeclared"},
     "SHIP_SUPPLIES": {"pt": "Provisão de navios e aeronaves", "en": "Ship and aircraft supplies"},
@@ -37,8 +41,8 @@ def _portuguese() -> gettext.NullTranslations:
 @cache
 def country_name(code: str, language: Language) -> str:
     """Name of an ISO 3166-1 alpha-3 code or of a non-country: 'NLD', 'pt' → 'Países Baixos'."""
-    if code in NOT_COUNTRIES:
-        return NOT_COUNTRIES[code][language]
+    if code in NOT_COUNTRY_NAMES:
+        return NOT_COUNTRY_NAMES[code][language]
     country = pycountry.countries.get(alpha_3=code)
     if country is None:
         raise KeyError(f"{code} is not an ISO 3166-1 alpha-3 code")
@@ -55,16 +59,24 @@ def series_name(series: str, language: Language) -> str:
     return f"{FLOWS[flow][language]} {of} {TRADE_PRODUCTS[product][language]} · {where}"
 
 
-def number(value: float, decimals: int, language: Language) -> str:
-    """1234.56, 2, 'pt' → '1.234,56'; in English '1,234.56'. −1.5 has a minus sign, what rounds to 0 has none."""
-    text = f"{value:,.{decimals}f}"
-    text = text.replace("-", "−" if text.strip("-0.,") else "")
-    return text.translate(str.maketrans(",.", ".,")) if language == "pt" else text
+@cache
+def _pattern(decimals: int, plus: bool) -> NumberPattern:
+    digits = f"#,##0.{'0' * decimals}"
+    return parse_pattern(f"{'+' if plus else ''}{digits};−{digits}")
+
+
+def number(value: float, decimals: int, language: Language, plus: bool = False) -> str:
+    """1234.56, 2, 'pt' → '1.234,56'; in English '1,234.56'. −1.5 has a minus sign, what rounds to 0 has none.
+
+    With `plus`, what is above 0 has a sign too.
+    """
+    rounded = round(float(value), decimals) or 0.0  # −0.0 is 0.0
+    return _pattern(decimals, plus and rounded > 0).apply(rounded, LOCALES[language])
 
 
 def counted(count: int, one: str, more: str, language: Language) -> str:
     """1, 'year', 'years', 'en' → '1 year'; 0 is '0 years' in English and '0 ano' in Brazilian Portuguese."""
-    singular = count in (0, 1) if language == "pt" else count == 1
+    singular = LOCALES[language].plural_form(count) == "one"
     return f"{number(count, 0, language)} {one if singular else more}"
 
 

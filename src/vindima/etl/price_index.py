@@ -7,7 +7,7 @@ did beyond that is the mix between countries, so `unit_value_relative = fisher �
 * Prices are the countries' unit values, nominal US$ FOB a kilogram. What changes inside a country (bulk against
   bottled, cheap against dear wine) stays in its unit value and so in the price, not in the mix.
 * Countries that enter or leave between two years have no price to compare: they fall into the mix. So do the rows
-  of `labels.NOT_COUNTRIES`, each of which stands for other countries every year.
+  that are no country (`series.NOT_COUNTRIES`), each of which stands for other countries every year.
 * A year without trade is bridged: its neighbours are linked. Where no country trades in both years of a link,
   `fisher` and `tornqvist` repeat and the mix takes the whole change.
 * A chain strays where prices of small flows bounce (exports of sparkling wine): read a span of years, not half a
@@ -29,7 +29,7 @@ import pandas as pd
 
 from vindima.errors import VindimaError
 from vindima.etl import schemas
-from vindima.labels import FLOWS, NOT_COUNTRIES, TRADE_PRODUCTS, Language, number
+from vindima.series import NOT_COUNTRIES, total_names
 
 LEVELS = ["fisher", "tornqvist", "unit_value_relative", "mix"]
 
@@ -42,36 +42,6 @@ unknown and counts as mix; a split across such a link comes with a note."""
 DRIFT = 0.1
 """So far (in logs, about 10 per cent) the chain may be from the direct comparison of the first year with the last one
 before a split comes with a note; half of the value of both years is to be compared directly for that."""
-
-SENTENCE = {
-    "en": "From {first} to {last} the unit value of {flow} of {product} (nominal US$ FOB a kilogram) changed by "
-    "{unit_value}%: {price}% by price within countries, {within} included, and {mix}% by the mix between countries "
-    "(in log points {log_unit_value}, of which {log_price} price and {log_mix} mix).",
-    "pt": "De {first} a {last}, o valor unitário da {flow} de {product} (US$ FOB nominais por kg) variou "
-    "{unit_value}%: {price}% por preço dentro dos países, inclusive {within}, e {mix}% pela "
-    "composição entre países (em pontos logarítmicos {log_unit_value}, dos quais {log_price} de preço e {log_mix} de "
-    "composição).",
-}
-
-WITHIN = {
-    "table_wine": {"en": "bulk against bottled", "pt": "granel contra engarrafado"},
-    "grape_juice": {"en": "concentrated against ready to drink", "pt": "concentrado contra pronto para beber"},
-}
-KINDS: Mapping[Language, str] = {"en": "kinds and qualities", "pt": "tipos e qualidades"}
-"""What stays inside a country's price: the largest difference of a product, and that of every other product."""
-
-NOTE_MATCHED = {
-    "en": "From {before} to {after} only {share}% of the value traded is with countries that trade in both years; "
-    "what the others did counts as mix.",
-    "pt": "De {before} a {after}, só {share}% do valor é de países com comércio nos dois anos; o que os demais "
-    "fizeram conta como composição.",
-}
-NOTE_DRIFT = {
-    "en": "The chained index strays: comparing {first} with {last} directly, countries that trade in both changed "
-    "their prices by {direct}%, where the chain of yearly links says {price}%.",
-    "pt": "O índice encadeado se desvia: na comparação direta de {first} com {last}, os países com comércio nos dois "
-    "anos mudaram seus preços em {direct}%, enquanto o encadeamento ano a ano dá {price}%.",
-}
 
 Traded = Mapping[str, tuple[float, float]]
 """What one year traded: country → (quantity, value), both above 0."""
@@ -106,7 +76,7 @@ def link(before: Traded, after: Traded) -> Link:
 
 def _in_both(before: Traded, after: Traded) -> set[str]:
     """Countries that trade in both years."""
-    return (before.keys() & after.keys()) - NOT_COUNTRIES.keys()
+    return (before.keys() & after.keys()) - set(NOT_COUNTRIES)
 
 
 def matched(before: Traded, after: Traded) -> float:
@@ -161,9 +131,9 @@ def span(table: pd.DataFrame, series: str, first: int, last: int) -> pd.DataFram
     Raises VindimaError for a series that is not in the index table, for a `first` that is not before `last`, and for
     either of them without trade.
     """
-    levels = table[table["flow"] + "." + table["product"] == series].set_index("year")[LEVELS]
+    levels = table[total_names(table) == series].set_index("year")[LEVELS]
     if levels.empty:
-        known = ", ".join(sorted(set(table["flow"] + "." + table["product"])))
+        known = ", ".join(sorted(set(total_names(table))))
         raise VindimaError(f"price index: expected one of {known}, got {series!r}")
     if first >= last:
         raise VindimaError(f"price index of {series}: expected a first year before the last, got {first} and {last}")
@@ -176,7 +146,7 @@ def span(table: pd.DataFrame, series: str, first: int, last: int) -> pd.DataFram
 
 def years_with_trade(table: pd.DataFrame, series: str) -> list[int]:
     """The years that the index table has of a total, in order; none for a series that is not in it."""
-    return sorted(table.loc[table["flow"] + "." + table["product"] == series, "year"].tolist())
+    return sorted(table.loc[total_names(table) == series, "year"].tolist())
 
 
 def usual_span(years: Sequence[int]) -> tuple[int, int] | None:
@@ -208,52 +178,48 @@ def split(table: pd.DataFrame, series: str, first: int, last: int) -> Split:
     return Split(series, first, last, *end)
 
 
-def sentence(change: Split, language: Language) -> str:
-    """The split in words: per cent, which multiply, and log points (100 × ln), which add up but for the rounding."""
-    flow, product = change.series.split(".")
-    factors = {"unit_value": change.unit_value, "price": change.price, "mix": change.mix}
-    per_cent = {name: _signed(100 * (factor - 1), language) for name, factor in factors.items()}
-    log_points = {f"log_{name}": _signed(100 * math.log(factor), language) for name, factor in factors.items()}
-    return SENTENCE[language].format(
-        first=change.first,
-        last=change.last,
-        flow=FLOWS[flow][language].lower(),
-        product=TRADE_PRODUCTS[product][language],
-        within=WITHIN.get(product, KINDS)[language],
-        **per_cent,
-        **log_points,
-    )
+@dataclass(frozen=True)
+class FewMatched:
+    """From `before` to `after` only this `share` of the value (0.6: 60 per cent) is with countries of both years."""
+
+    before: int
+    after: int
+    share: float
 
 
-def notes(prices: pd.DataFrame, change: Split, language: Language) -> list[str]:
-    """What makes a split less certain, a sentence each; most have none, and so has one without countries to compare.
+@dataclass(frozen=True)
+class Drift:
+    """From `first` to `last` the chain says `price`, and countries that trade in both years say `direct`: factors."""
+
+    first: int
+    last: int
+    direct: float
+    price: float
+
+
+Note = FewMatched | Drift
+
+
+def notes(prices: pd.DataFrame, change: Split) -> list[Note]:
+    """What makes a split less certain; most have nothing, and so has one without countries to compare.
 
     `prices` is the price table. Noted are the link in which the smallest share of the value could be compared
     (`LEAST_MATCHED`), and a chain that strays from the direct comparison of the first year with the last (`DRIFT`).
     """
-    countries = prices[prices["country"].notna() & (prices["flow"] + "." + prices["product"] == change.series)]
+    countries = prices[prices["country"].notna() & (total_names(prices) == change.series)]
     countries = countries[countries["year"].between(change.first, change.last)]
     years: dict[int, dict[str, tuple[float, float]]] = {}
     columns = ["year", "country", "quantity_kg", "value_usd"]
     for year, country, quantity, value in countries[columns].sort_values("year").itertuples(index=False):
         years.setdefault(year, {})[country] = (quantity, value)
-    found: list[str] = []
+    found: list[Note] = []
     if not {change.first, change.last} <= years.keys():
         return found
     share, before, after = min((matched(years[a], years[b]), a, b) for a, b in pairwise(years))
     if share < LEAST_MATCHED:
-        shown = number(100 * share, 0, language)
-        found.append(NOTE_MATCHED[language].format(before=before, after=after, share=shown))
+        found.append(FewMatched(before, after, share))
     ends = years[change.first], years[change.last]
     direct = link(*ends).fisher
     if matched(*ends) >= 1 / 2 and abs(math.log(change.price / direct)) > DRIFT:
-        said = {"direct": _signed(100 * (direct - 1), language), "price": _signed(100 * (change.price - 1), language)}
-        found.append(NOTE_DRIFT[language].format(first=change.first, last=change.last, **said))
+        found.append(Drift(change.first, change.last, direct, change.price))
     return found
-
-
-def _signed(value: float, language: Language) -> str:
-    """-3.14, 'pt' → '−3,1'; what rounds to nothing has no sign."""
-    shown = round(value, 1)
-    sign = "+" if shown > 0 else "−" if shown < 0 else ""
-    return sign + number(abs(shown), 1, language)

@@ -19,7 +19,7 @@ from vindima.etl import price_index
 from vindima.etl.schemas import SIDES
 from vindima.labels import Language
 from vindima.series import NEVER_FORECAST, parts, total_names
-from vindima.serving import auth, store
+from vindima.serving import auth, price_sentences, store
 
 BODY_BYTES = 1_000_000
 ITEMS = 1_000  # of one call to /v1/predictions: seven times the series there are
@@ -107,16 +107,15 @@ class Answers:
         split = None
         if span:
             change = price_index.split(self._served.index, series, *span)
+            notes = price_index.notes(self._served.prices, change)
             split = {
                 "from": change.first,
                 "to": change.last,
                 "unit_value": change.unit_value,
                 "price": change.price,
                 "mix": change.mix,
-                "sentence": {language: price_index.sentence(change, language) for language in LANGUAGES},
-                "notes": {
-                    language: price_index.notes(self._served.prices, change, language) for language in LANGUAGES
-                },
+                "sentence": {language: price_sentences.sentence(change, language) for language in LANGUAGES},
+                "notes": {language: [price_sentences.note(one, language) for one in notes] for language in LANGUAGES},
             }
         return self._items([{**self._histories[series], "price_and_mix": split}])
 

@@ -14,7 +14,8 @@ from vindima.etl.schemas import FIRST_YEAR_IN_REAIS, SIDES
 from vindima.forecasting.eligibility import COUNTRY_KG, COUNTRY_YEARS
 from vindima.forecasting.scores import FEWEST_FORECASTS
 from vindima.labels import FLOWS, TRADE_PRODUCTS, Language, counted, country_name, number, series_name
-from vindima.serving import charts
+from vindima.series import total_names
+from vindima.serving import charts, price_sentences
 from vindima.serving.store import ServedSet
 
 WORDS = {
@@ -279,15 +280,15 @@ def _price_or_mix(served: ServedSet, series: str, language: Language) -> str:
     change = price_index.split(served.index, series, *years)
     source = charts.source_line(served.provenance, language, "index")
     alone = charts.price_and_mix(levels, language, series_name(series, language), source)
-    table = served.index[served.index["flow"] + "." + served.index["product"] == series]
+    table = served.index[total_names(served.index) == series]
     name = f"{series}.index"
     links = _link(table.to_csv(index=False).encode(), "text/csv", f"{name}.csv", WORDS["download_index"][language])
     links += _link(charts.png(alone), "image/png", f"{name}.png", WORDS["picture"][language])
-    notes = price_index.notes(served.prices, change, language)
+    notes = [price_sentences.note(note, language) for note in price_index.notes(served.prices, change)]
     careful = f"<b>{WORDS['careful'][language]}</b> {html.escape(' '.join(notes))}"
     parts = [
         f"<h2>{html.escape(WORDS['price_or_mix'][language])}</h2>",
-        f"<p>{html.escape(price_index.sentence(change, language))}</p>",
+        f"<p>{html.escape(price_sentences.sentence(change, language))}</p>",
         charts.svg(charts.price_and_mix(levels, language)),
         f"<p>{careful}</p>" if notes else "",
         f"<p>{links}</p>",
