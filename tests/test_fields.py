@@ -2,6 +2,8 @@
 
 import json
 
+import frictionless
+import pandas as pd
 import pytest
 
 from tests.conftest import ROOT
@@ -35,3 +37,27 @@ def test_data_package_is_what_the_contracts_give():
     assert json.loads((ROOT / "datapackage.json").read_text(encoding="utf-8")) == fields.data_package(), (
         "run `make fields`"
     )
+
+
+def test_data_package_is_one_for_the_library_of_the_standard():
+    package = frictionless.Package.from_descriptor(fields.data_package())
+    assert len(package.resources) == len(schemas.CONTRACTS)
+    assert all(resource.schema.primary_key for resource in package.resources)
+
+
+KEPT_IN_GIT = [schemas.BACKTEST, schemas.CALIBRATIONS, schemas.BENCHMARK, schemas.COUNTS, schemas.SCORES]
+
+
+@pytest.mark.parametrize("contract", KEPT_IN_GIT, ids=lambda contract: contract.name)
+def test_stored_table_is_what_the_data_package_says(contract: schemas.Contract):
+    read = pd.read_csv if contract.path.endswith(".csv") else pd.read_parquet
+    stored = read(ROOT / contract.path).astype(object)
+    rows = stored.where(stored.notna(), None).head(2000).to_dict("records")
+    (described,) = (one for one in fields.data_package()["resources"] if one["path"] == contract.path)
+
+    def errors(data: list[dict]) -> list[str]:
+        resource = frictionless.Resource(data=data, schema=frictionless.Schema.from_descriptor(described["schema"]))
+        return [error.note for error in resource.validate().tasks[0].errors]
+
+    assert errors(rows) == []
+    assert errors([rows[0], rows[0]]) != []
