@@ -96,25 +96,29 @@ def test_every_total_stands_with_its_error_and_the_prices_that_its_intervals_hel
     """Naive errs as much as ours on raisins, half as much on wine; the 80 per cent interval reaches 1 in logs."""
     ours, naive = [0.5, -1.5] * 5, [0.5, -1.5] * 5
     both = [
-        *(rows(model, log) for model, log in (("ours", ours), ("naive", naive), ("auto_ets", naive))),
+        *(rows(model, log) for model, log in (("level", ours), ("naive", naive), ("auto_ets", naive))),
         *(
             rows(model, log, series="imports.table_wine")
-            for model, log in (("ours", [0.2] * 10), ("naive", [0.4] * 10), ("auto_ets", [0.4] * 10))
+            for model, log in (("level", [0.2] * 10), ("naive", [0.4] * 10), ("auto_ets", [0.4] * 10))
         ),
     ]
     scored = pd.concat(both)
     far = scored[scored["series"] == "imports.raisins"].assign(horizon=2)
     scored = pd.concat([scored, far])
-    stand = scores.stand(scored, "ours")
-    table = card.total_table(stand, scored, "ours", "en")
-    assert "| Imports of raisins | 20 | 1.000 | 172 % | 10 of 20 | 20 of 20 | 5 of 10 |" in table
-    assert "| Imports of table wine | 10 | 0.500 | 22 % | 10 of 10 | 10 of 10 | 10 of 10 |" in table
-    failing = card.fails(stand, "ours", "en")
+    stand = scores.stand(scored, "level")
+    text = card.card(RECORD, FORECASTS, scored, stand, PUBLICATIONS, AGAINST, "en")
+    assert "| Imports of raisins | 20 | 1.000 | 172 % | 10 of 20 | 20 of 20 | 5 of 10 |" in text
+    assert "| Imports of table wine | 10 | 0.500 | 22 % | 10 of 10 | 10 of 10 | 10 of 10 |" in text
+    (failing,) = [line for line in text.splitlines() if line.startswith("No better than the last price")]
     assert "Imports of raisins 1.000" in failing
     assert "Imports of table wine" not in failing
     assert "2 years ahead 1.000" in failing
 
 
 def test_card_without_any_publication_says_so():
-    assert card.against_actual(PUBLICATIONS[:0], "en") == "Nothing has been published yet."
-    assert card.against_actual(PUBLICATIONS[2:], "pt").startswith("Edição `0123456789ab`")
+    scored = pd.concat([rows(model, [0.2, -0.6] * 4) for model in ("naive", "auto_ets", "level")])
+    given = (RECORD, FORECASTS, scored, scores.stand(scored, "level"))
+    assert "\n\nNothing has been published yet.\n\n" in card.card(*given, PUBLICATIONS[:0], AGAINST[:0], "en")
+    waits = card.card(*given, PUBLICATIONS[2:], AGAINST[:0], "pt")
+    assert "\n\nEdição `0123456789ab`" in waits
+    assert "Nada foi publicado" not in waits

@@ -52,3 +52,7 @@ def test_change_above_zero_has_a_sign_where_one_is_wanted():
         "0,0",
         "−2,0",
     ]
+
+
+def test_number_that_is_not_known_is_a_dash():
+    assert labels.number(float("nan"), 2, "pt") == "–"

@@ -1,6 +1,7 @@
 """Portuguese and English names of what the tables hold, and numbers as each reader writes them."""
 
 import gettext
+import math
 import re
 import unicodedata
 from functools import cache
@@ -68,8 +69,10 @@ def _pattern(decimals: int, plus: bool) -> NumberPattern:
 def number(value: float, decimals: int, language: Language, plus: bool = False) -> str:
     """1234.56, 2, 'pt' → '1.234,56'; in English '1,234.56'. −1.5 has a minus sign, what rounds to 0 has none.
 
-    With `plus`, what is above 0 has a sign too.
+    With `plus`, what is above 0 has a sign too. What is not known (NaN) is a dash.
     """
+    if math.isnan(value):
+        return "–"
     rounded = round(float(value), decimals) or 0.0  # −0.0 is 0.0
     return _pattern(decimals, plus and rounded > 0).apply(rounded, LOCALES[language])
 
