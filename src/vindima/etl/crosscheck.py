@@ -19,6 +19,8 @@ EXTRACTED = "2023-11-18"
 MEASURES = ["quantity_kg", "value_usd"]
 NUMBERS = {"year": r"\d{4}"} | dict.fromkeys(MEASURES, r"\d+(\.\d+)?")
 """Column → how its numbers are written."""
+LEAST_CHANGE = 0.1
+"""US$/kg from which it is worth telling that corrections change the unit value of a year."""
 
 
 def comexstat(figures_dir: Path) -> pd.DataFrame:
@@ -58,6 +60,13 @@ def crosscheck(trade: pd.DataFrame, comexstat: pd.DataFrame) -> pd.DataFrame:
     return both.assign(
         verdict_published=_verdict(both[published], both[theirs]), verdict=_verdict(both[MEASURES], both[theirs])
     )
+
+
+def unit_values(crosscheck: pd.DataFrame) -> pd.DataFrame:
+    """What a kilogram of exported wine cost in each year, US$: `as published`, `in use` and by `Comex Stat`."""
+    sums = crosscheck.groupby("year").sum(numeric_only=True)
+    ends = {"as published": "_published", "in use": "", "Comex Stat": "_comexstat"}
+    return pd.DataFrame({name: sums[f"value_usd{end}"] / sums[f"quantity_kg{end}"] for name, end in ends.items()})
 
 
 def _verdict(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.Series:

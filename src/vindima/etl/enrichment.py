@@ -201,6 +201,14 @@ def price_levels(series: Mapping[str, Series], last_year: int) -> pd.DataFrame:
     return schemas.validate(both[both["year"] <= last_year], schemas.PRICE_LEVELS)
 
 
+def short_years(levels: pd.DataFrame) -> list[int]:
+    """Years of the price levels that are averages over fewer than 12 months: US CPI, and IPCA from 1995 on."""
+    short = (levels["us_cpi_months"] < 12) | (
+        (levels["ipca_months"] < 12) & (levels["year"] >= schemas.FIRST_YEAR_IN_REAIS)
+    )
+    return levels.loc[short, "year"].tolist()
+
+
 def sources(series: Mapping[str, Series], last_year: int) -> pd.DataFrame:
     """One row for each series: what it is, who publishes it, where and when it was read, and what of it is used.
 

@@ -51,11 +51,11 @@ class AutoTheta(_NothingRemembered, StatsForecastAutoTheta):
     """
 
     def _predict_quantiles(self, fh: ForecastingHorizon, X: pd.DataFrame | None, alpha: list[float]) -> pd.DataFrame:
-        answer = super()._predict_quantiles(fh=fh, X=X, alpha=alpha)
+        made = super()._predict_quantiles(fh=fh, X=X, alpha=alpha)
         point = self._predict(fh=fh, X=X)
-        for name in answer.columns[answer.columns.get_level_values(1) == 0.5]:
-            answer[name] = point
-        return answer
+        for name in made.columns[made.columns.get_level_values(1) == 0.5]:
+            made[name] = point
+        return made
 
 
 MODELS: dict[str, Callable[[], BaseForecaster]] = {
@@ -150,12 +150,12 @@ def log_quantiles(forecaster: BaseForecaster, horizons: Iterable[int]) -> pd.Dat
     hundredth of a per cent between them. Raises VindimaError for a horizon outside 1 to 10.
     """
     steps = check_horizons(horizons)
-    answer = forecaster.predict_quantiles(fh=steps, alpha=list(QUANTILES.values()))
-    answer = answer.set_axis(list(QUANTILES), axis=1)
-    answer["q10"] = np.minimum(answer["q10"], answer["q50"] - NARROWEST)
-    answer["q025"] = np.minimum(answer["q025"], answer["q10"] - NARROWEST)
-    answer["q90"] = np.maximum(answer["q90"], answer["q50"] + NARROWEST)
-    answer["q975"] = np.maximum(answer["q975"], answer["q90"] + NARROWEST)
-    answer["series"] = answer.index.get_level_values(0)
-    answer["horizon"] = np.tile(steps, len(answer) // len(steps))
-    return answer[["series", "horizon", *QUANTILES]].reset_index(drop=True)
+    made = forecaster.predict_quantiles(fh=steps, alpha=list(QUANTILES.values()))
+    made = made.set_axis(list(QUANTILES), axis=1)
+    made["q10"] = np.minimum(made["q10"], made["q50"] - NARROWEST)
+    made["q025"] = np.minimum(made["q025"], made["q10"] - NARROWEST)
+    made["q90"] = np.maximum(made["q90"], made["q50"] + NARROWEST)
+    made["q975"] = np.maximum(made["q975"], made["q90"] + NARROWEST)
+    made["series"] = made.index.get_level_values(0)
+    made["horizon"] = np.tile(steps, len(made) // len(steps))
+    return made[["series", "horizon", *QUANTILES]].reset_index(drop=True)

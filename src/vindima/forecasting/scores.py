@@ -73,19 +73,19 @@ def _shared(scored: pd.DataFrame) -> pd.DataFrame:
 
 
 def stand(scored: pd.DataFrame, model: str) -> pd.DataFrame:
-    """Scores of every model of `scored` over the forecasts that all of them made, beside those of `model`, ours.
+    """The table of the contract `scores`: how every model of `scored` did, and how `model`, ours, did beside it.
 
-    `scored` holds rows of the backtest and benchmark tables, `naive` and `auto_ets` among them. One row for each
-    `actuals` (against the corrected prices; or the same forecasts against the published ones), `by` (`all`,
-    `totals`, `horizon`, `flow`, `product`, `total`: one of them), `group` and `model`, in each group the best first.
-    Horizons 1 to 3, except by horizon.
+    `scored` holds rows of the backtest and benchmark tables, with `naive` and `auto_ets` among the models. Only
+    forecasts that all its models made count. They are scored twice: against the corrected prices and against the
+    published ones (`actuals`). Each time all forecasts are scored together, then the totals, each flow, product and
+    total by itself, at horizons 1 to 3, and each horizon by itself (`by`, `group`). Within a group the model with the
+    smallest error comes first.
 
-    `mae, median_ae, rmse, pinball` of the log price; `coverage_80, coverage_95` shares; `width_80, width_95` of the
-    log intervals. Ratios of means: `mae_rel_naive, rmse_rel_naive, pinball_rel_autoets`, and `ours_rel`, the mae
-    of `model` over this row's; each with `_low` and `_high`, the 95 per cent interval of a circular block bootstrap
-    over cutoffs (Politis and Romano 1992): all forecasts of three cutoffs in a row are drawn together; null with
-    fewer than six cutoffs. Numbers to 6 significant digits. Raises VindimaError where `model`, naive or AutoETS is
-    missing.
+    Errors are of the log price. A ratio is one mean over another: `mae_rel_naive` the error over that of naive,
+    `ours_rel` the error of `model` over this row's. Its `_low` and `_high` are the 95 per cent interval of a circular
+    block bootstrap over cutoffs (Politis and Romano 1992), which draws all forecasts of three cutoffs in a row
+    together; null with fewer than six cutoffs. Numbers have 6 significant digits. Raises VindimaError where `model`,
+    naive or AutoETS is missing.
     """
     needed = {model, "naive", "auto_ets"}
     if missing := needed - set(scored["model"]):
@@ -182,27 +182,27 @@ def _table(rows: pd.DataFrame, draws: pd.DataFrame, ours: str) -> pd.DataFrame:
 
 
 def metrics(table: pd.DataFrame, model: str) -> dict[str, dict]:
-    """The stand of `model` in the answer of `stand`, against the corrected prices: `{"all": M, "totals": M}`.
+    """How `model` did by the table of `stand`, against the corrected prices: `{"all": M, "totals": M}`.
 
     M = `n_series, n_forecasts, horizons, mae_rel_naive, rmse_rel_naive, pinball_rel_autoets, coverage_80,
     coverage_95`.
     """
     ours = table[(table["model"] == model) & (table["actuals"] == "corrected") & table["by"].isin(["all", "totals"])]
-    answer: dict[str, dict] = {}
+    found: dict[str, dict] = {}
     for row in ours.to_dict("records"):
         counts = {"n_series": int(row["n_series"]), "n_forecasts": int(row["n_forecasts"])}
         names = [*RATIOS, "coverage_80", "coverage_95"]
-        answer[row["by"]] = counts | {"horizons": list(SCORED_HORIZONS)} | {name: float(row[name]) for name in names}
-    return answer
+        found[row["by"]] = counts | {"horizons": list(SCORED_HORIZONS)} | {name: float(row[name]) for name in names}
+    return found
 
 
 def write_metrics(stand: dict[str, dict], path: Path) -> None:
-    """Write the answer of `metrics` to `path` as JSON."""
+    """Write what `metrics` gives to `path` as JSON."""
     files.write(path, json.dumps(stand, indent=2) + "\n")
 
 
 def write_stand(table: pd.DataFrame, path: Path) -> None:
-    """Write the answer of `stand` to `path` as CSV."""
+    """Write the table of `stand` to `path` as CSV."""
     files.write(path, table.to_csv(index=False, lineterminator="\n"))
 
 

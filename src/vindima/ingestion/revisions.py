@@ -253,10 +253,11 @@ def _rest(lines: Sequence[_Line], pairs: Sequence[_Pair], side: int) -> list[_Li
 def _out_of_order(pairs: Sequence[_Pair]) -> set[int]:
     """Positions, in the newer table, of the rows that were moved; `pairs` are in the order of the older table.
 
-    They are the fewest that must be taken out so that all the others stand in the same order in both tables: those
-    outside the longest run of pairs whose newer positions rise.
+    Where one row went elsewhere, all behind it have other positions, but only it was moved. So the rows that stayed
+    are the most that stand in the same order in both tables (the longest increasing subsequence of the newer
+    positions); the moved ones are the others.
     """
-    ends: list[_Line] = []  # of the shortest-reaching rising run of each length
+    ends: list[_Line] = []  # the last row of the sequence of each length that ends earliest in the newer table
     before: dict[int, _Line | None] = {}
     for _, line in pairs:
         length = bisect_left([end.row for end in ends], line.row)

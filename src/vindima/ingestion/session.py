@@ -201,7 +201,11 @@ class Session:
         return again
 
     def _wait_for_turn(self) -> None:
-        """Wait until the next request may go out: the rate and what the site asked for hold for all connections."""
+        """Wait until the next request may go out, and set the time of the one after it.
+
+        All connections share that time: the rate holds for all of them together, and where the site asked to be left
+        alone, all wait.
+        """
         with self._turn:
             start = max(time.monotonic(), self._next_request)
             self._next_request = start + self._pause
@@ -219,7 +223,7 @@ class Session:
 
 
 def _wait(state: tenacity.RetryCallState) -> float:
-    """Seconds before the next attempt: backoff with jitter; none where the site said when, the turn sees to that."""
+    """Seconds before the next attempt: backoff with jitter; none where the site said when, since all wait for that."""
     error = state.outcome.exception() if state.outcome else None
     if isinstance(error, _AskAgain) and error.site_said_when:
         return 0.0

@@ -50,10 +50,10 @@ class Refusal(Exception):
         self.status, self.detail, self.errors = status, detail, errors
 
 
-class Answers:
-    """All answers to a served set, made once: `listing`, `history`, F by series, horizon and levels.
+class Bodies:
+    """The bodies of all replies about a served set, made once: `listing`, `history`, F by series, horizon and levels.
 
-    The values are JSON as bytes. `years` is, for each total, the years that its price index has.
+    They are JSON as bytes. `years` is, for each total, the years that its price index has.
     """
 
     def __init__(self, served: store.ServedSet) -> None:
@@ -172,7 +172,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     app.config.update(config or {})
     auth.check_secret(app.config["JWT_SECRET"])
     try:
-        app.extensions["vindima"] = Answers(store.load(Path(app.config["SERVED"])))
+        app.extensions["vindima"] = Bodies(store.load(Path(app.config["SERVED"])))
     except VindimaError as error:
         app.config["NOT_READY"] = str(error)
     for blueprint in (health, token, v1):
@@ -183,14 +183,14 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     return app
 
 
-# ---- answers
+# ---- replies
 
 
 def _json(content: object) -> bytes:
     return json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
 
 
-def _answer(body: bytes) -> Response:
+def _reply(body: bytes) -> Response:
     return Response(body, mimetype="application/json")
 
 
@@ -210,7 +210,7 @@ def _yearly(row: dict) -> dict:
     return {name: value for name, value in row.items() if name not in ("series", "flow", "product", "country")}
 
 
-def _answers() -> Answers:
+def _bodies() -> Bodies:
     return current_app.extensions["vindima"]
 
 
@@ -281,7 +281,7 @@ def _wrong(field: str, expected: str, got: object) -> Wrong:
 
 
 def _not_found(field: str, expected: str, series: str) -> Refusal:
-    return Refusal(404, _answers().why_not(series), [_wrong(field, expected, series)])
+    return Refusal(404, _bodies().why_not(series), [_wrong(field, expected, series)])
 
 
 # ---- what is asked
@@ -323,7 +323,7 @@ def _choice(
     wrong = [
         _wrong(at + name, f"one of {', '.join(known)}", value) for name, value in asked.items() if name not in known
     ]
-    longest = _answers().horizon
+    longest = _bodies().horizon
     horizon = asked.get("horizon", longest)
     if type(horizon) is not int or not 1 <= horizon <= longest:
         wrong.append(_wrong(at + "horizon", f"an integer from 1 to {longest}", horizon))
@@ -347,7 +347,7 @@ def _choice(
 @health.get("/live")
 def live() -> Response:
     """The process answers."""
-    return _answer(_json({"status": "live"}))
+    return _reply(_json({"status": "live"}))
 
 
 @health.get("/ready")
@@ -355,7 +355,7 @@ def ready() -> Response:
     """There is a set to answer from."""
     if reason := current_app.config["NOT_READY"]:
         raise Refusal(503, reason)
-    return _answer(_json({"status": "ready"}))
+    return _reply(_json({"status": "ready"}))
 
 
 @token.post("/v1/token")
@@ -364,7 +364,7 @@ def give_token() -> Response:
     """A token for the name and the password of the Basic credentials."""
     _only_query()
     given = auth.issue_token(auth.basic.current_user(), current_app.config["JWT_SECRET"])
-    response = _answer(_json({"access_token": given, "token_type": "Bearer", "expires_in": auth.TOKEN_SECONDS}))
+    response = _reply(_json({"access_token": given, "token_type": "Bearer", "expires_in": auth.TOKEN_SECONDS}))
     response.headers["Cache-Control"] = "no-store"
     return response
 
@@ -380,16 +380,16 @@ def _wants_token_and_set() -> None:
 def series_list() -> Response:
     """All series that have a price."""
     _only_query()
-    return _answer(_answers().listing)
+    return _reply(_bodies().listing)
 
 
 @v1.get("/series/<series>")
 def series_history(series: str) -> Response:
     """One series with its history; a total also with its price index, and its change split into price and mix."""
     asked = _once("from", "to")
-    if (body := _answers().history.get(series)) is None:
+    if (body := _bodies().history.get(series)) is None:
         raise _not_found("series", "a series of GET /v1/series", series)
-    return _answer(_answers().with_split(series, _span(asked, series)) if asked else body)
+    return _reply(_bodies().with_split(series, _span(asked, series)) if asked else body)
 
 
 def _once(*known: str) -> dict[str, str]:
@@ -401,8 +401,11 @@ def _once(*known: str) -> dict[str, str]:
 
 
 def _span(asked: Mapping[str, str], series: str) -> tuple[int, int]:
-    """First and last year of the price-and-mix split; a year that the caller leaves out is that of the last ten."""
-    years = _answers().years.get(series, [])
+    """First and last year of the price-and-mix split, of those in the query or, where one is left out, as usual.
+
+    The last is then the newest with trade, the first the one that makes a split of ten years up to the last.
+    """
+    years = _bodies().years.get(series, [])
     if len(years) < 2:
         expected = "no years: only a total with trade in two years or more is split into price and mix"
         raise _unprocessable([_wrong(name, expected, text) for name, text in asked.items()])
@@ -438,9 +441,9 @@ def forecast(series: str) -> Response:
     horizon, levels, also_wrong = _choice(asked, _QUESTION)
     if wrong := wrong + also_wrong:
         raise _unprocessable(wrong)
-    if (body := _answers().forecasts.get((series, horizon, levels))) is None:
+    if (body := _bodies().forecasts.get((series, horizon, levels))) is None:
         raise _not_found("series", "a series that is forecast", series)
-    return _answer(body)
+    return _reply(body)
 
 
 @v1.post("/predictions")
@@ -451,7 +454,7 @@ def predictions() -> Response:
     if not isinstance(asked, dict):
         raise _unprocessable([_wrong("body", "an object", asked)])
     if "items" not in asked:
-        return _answer(_predict({"": asked})[0])
+        return _reply(_predict({"": asked})[0])
     items = asked["items"]
     wrong = [_wrong(name, "items alone", value) for name, value in asked.items() if name != "items"]
     if not isinstance(items, list) or not 1 <= len(items) <= ITEMS:
@@ -463,7 +466,7 @@ def predictions() -> Response:
     if wrong:
         raise _unprocessable(wrong)
     bodies = _predict({f"items[{i}].": item for i, item in enumerate(items)})
-    return _answer(b'{"items":[' + b",".join(bodies) + b"]}")
+    return _reply(b'{"items":[' + b",".join(bodies) + b"]}")
 
 
 def _predict(questions: dict[str, dict]) -> list[bytes]:
@@ -476,12 +479,12 @@ def _predict(questions: dict[str, dict]) -> list[bytes]:
             errors.append(_wrong(at + "series", "the name of a series as text", series))
         wrong += errors
         if not errors:
-            if (body := _answers().forecasts.get((series, horizon, levels))) is None:
+            if (body := _bodies().forecasts.get((series, horizon, levels))) is None:
                 unknown.append(_wrong(at + "series", "a series that is forecast", series))
             else:
                 bodies.append(body)
     if wrong:
         raise _unprocessable(wrong)
     if unknown:
-        raise Refusal(404, _answers().why_not(unknown[0]["got"]), unknown)
+        raise Refusal(404, _bodies().why_not(unknown[0]["got"]), unknown)
     return bodies
