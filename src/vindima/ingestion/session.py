@@ -223,7 +223,7 @@ class Session:
 
 
 def _wait(state: tenacity.RetryCallState) -> float:
-    """Seconds before the next attempt: backoff with jitter; none where the site said when, since all wait for that."""
+    """Seconds before the next attempt: backoff with jitter; none where the site said when, as all wait for that."""
     error = state.outcome.exception() if state.outcome else None
     if isinstance(error, _AskAgain) and error.site_said_when:
         return 0.0
