@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 ready := .venv/.ready
 
 .DEFAULT_GOAL := run
-.PHONY: run test test-services lab reports serve bench verify refresh freeze lint lock help
+.PHONY: run test test-services lab reports serve bench verify refresh freeze fields lint lock help
 
 run: $(ready) ## Run the pipeline (dvc repro) and say where the results are
 	@vindima run
@@ -19,10 +19,10 @@ lab: $(ready) ## Open the notebooks in JupyterLab
 	@jupyter lab notebooks
 
 reports: $(ready) ## Open the reports in Voila, on http://localhost:8866
-	@vindima publish && voila notebooks/reports --no-browser --port=$${PORT:-8866}
+	@vindima switch && voila notebooks/reports --no-browser --port=$${PORT:-8866}
 
 serve: $(ready) ## Start the service, on http://localhost:8000 (needs VINDIMA_JWT_SECRET)
-	@vindima publish && vindima serve
+	@vindima switch && vindima serve
 
 bench: $(ready) ## Measure speed and memory, side by side; the table goes to reports/bench.md
 	@python -m benchmarks
@@ -35,6 +35,9 @@ refresh: $(ready) ## Collect from the live site, then run the pipeline
 
 freeze: $(ready) ## Write the raw zone into data/figures, as the next bundled vintage
 	@vindima freeze
+
+fields: $(ready) ## Write the READMEs' tables of fields and datapackage.json from the contracts
+	@python -m vindima.etl.fields
 
 lint: $(ready) ## Format and check the code
 	@ruff format && ruff check --fix && mypy && lint-imports

@@ -141,7 +141,7 @@ def _hello(config: dict) -> Flask:
 
 
 def _example_set(folder: Path) -> Path:
-    """A published set of `SERIES` made-up series from 1997 to 2023, as large as the real one."""
+    """A set of `SERIES` made-up series from 1997 to 2023, as large as the real one."""
     names = [f"imports.table_wine.C{i:02d}" for i in range(SERIES)]
     prices = pd.DataFrame(
         {"series": name, "flow": "imports", "product": "table_wine", "country": name[-3:], "year": year}
@@ -159,6 +159,7 @@ def _example_set(folder: Path) -> Path:
     documents = {
         "data/raw/manifest.json": {"vintage": "0" * 12},
         "models/model.json": {"model": "naive", "vintage": "0" * 12, "cutoff": 2023, "horizon": HORIZON},
+        "data/prices/base_year.json": {"base_year": 2023},
         "reports/metrics.json": {},
     }
     tables = {
@@ -166,13 +167,9 @@ def _example_set(folder: Path) -> Path:
         "data/prices/index.parquet": pd.DataFrame(columns=["flow", "product", "year", *LEVELS]),  # of totals only
         "data/forecasts/forecasts.parquet": forecasts,
         "data/backtest/backtest.parquet": forecasts.assign(actual=2.7, actual_published=2.7),
-        "reports/counts.csv": pd.DataFrame(columns=sorted(store._COUNT_COLUMNS)),
-        **{
-            f"data/tidy/{name}.parquet": pd.DataFrame(columns=list(contract.schema.columns))
-            for name, contract in store._REVIEW_CONTRACTS.items()
-        },
+        **{contract.path: pd.DataFrame(columns=contract.columns) for contract in store.REVIEWED},
     }
-    for name in store.REQUIRED:
+    for name in store.FILES:
         path = folder / "project" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".parquet":
@@ -181,7 +178,7 @@ def _example_set(folder: Path) -> Path:
             tables[name].to_csv(path, index=False)
         else:
             path.write_text(json.dumps(documents.get(name, "")), encoding="utf-8")
-    return store.publish(folder / "project", folder / "served")
+    return store.switch(folder / "project", folder / "served")
 
 
 def main() -> None:

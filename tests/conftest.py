@@ -67,7 +67,7 @@ def reviewed_tables() -> dict[str, pd.DataFrame]:
             ("total_differs", "sales", "other", 2013, "quantity_l", 80.0, 100.0, 100.0, "parts"),
         ]),
     ]  # fmt: skip
-    return {contract.name: pd.DataFrame(table, columns=list(contract.schema.columns)) for contract, table in rows}
+    return {contract.name: pd.DataFrame(table, columns=contract.columns) for contract, table in rows}
 
 
 @pytest.fixture(scope="session")
@@ -128,7 +128,10 @@ def outputs_made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "data/backtest/backtest": tested,
         "data/benchmark/benchmark": tested.assign(model="auto_ets"),
         "data/forecasts/forecasts": path,
-        "models/levels": pd.DataFrame({"series": ["imports.table_wine"], "level": [2.5]}),
+        "data/backtest/calibrations": pd.DataFrame(columns=schemas.CALIBRATIONS.columns),
+        "models/history": pd.DataFrame(columns=schemas.HISTORY.columns),
+        "models/calibration": pd.DataFrame(columns=schemas.CALIBRATION.columns),
+        "models/effects": pd.DataFrame(columns=schemas.EFFECTS.columns),
     }
     documents: dict[str, dict] = {
         "data/raw/manifest.json": {
@@ -137,6 +140,7 @@ def outputs_made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "source": "mirror",
             "files": [],
         },
+        "data/prices/base_year.json": {"base_year": 2023},
         "models/model.json": {"model": "naive", "vintage": "0123456789ab", "cutoff": 2023, "horizon": 3},
         "reports/metrics.json": {name: {"n_series": 2, "coverage_80": 0.84} for name in ("all", "totals")},
     }
@@ -161,14 +165,14 @@ def project_outputs(outputs_made_once: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def set_published_once(outputs_made_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return store.publish(outputs_made_once, tmp_path_factory.mktemp("published") / "served")
+def set_made_once(outputs_made_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return store.switch(outputs_made_once, tmp_path_factory.mktemp("published") / "served")
 
 
 @pytest.fixture
-def served_set(set_published_once: Path, tmp_path: Path) -> Path:
+def served_set(set_made_once: Path, tmp_path: Path) -> Path:
     """The folder of a small published set of the test's own."""
-    return Path(shutil.copytree(set_published_once, tmp_path / "served"))
+    return Path(shutil.copytree(set_made_once, tmp_path / "served"))
 
 
 @pytest.fixture(scope="session")

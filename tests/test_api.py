@@ -330,7 +330,7 @@ def test_total_of_one_year_has_an_index_and_no_split(
         table = pd.read_parquet(path)
         total = table["series"] == TOTAL if name == "prices" else True
         table[(table["year"] == 2023) | ~pd.Series(total, index=table.index)].to_parquet(path)
-    store.publish(project_outputs, served_set)
+    store.switch(project_outputs, served_set)
     client = create_app({"SERVED": served_set, "USERS": users, "JWT_SECRET": SECRET}).test_client()
     (item,) = client.get(f"/v1/series/{TOTAL}", headers=bearer).get_json()["items"]
     assert [row["year"] for row in item["index"]] == [2023]

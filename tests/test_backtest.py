@@ -8,7 +8,7 @@ from tests.test_models import simulated
 from vindima.errors import VindimaError
 from vindima.etl import schemas
 from vindima.forecasting import intervals
-from vindima.forecasting.backtest import backtest, check_cutoff, past_errors, rolling
+from vindima.forecasting.backtest import backtest, calibration, check_cutoff, past_errors, rolling
 from vindima.forecasting.eligibility import eligible
 from vindima.forecasting.intervals import calibrate, corrected
 from vindima.forecasting.level import LocalLevel
@@ -58,7 +58,8 @@ def test_nothing_after_a_cutoff_moves_a_forecast_made_at_it(name: str, monkeypat
     learned = []
     monkeypatch.setattr(intervals, "calibrate", lambda past: learned.append(calibrate(past)) or learned[-1])
     made, again = (
-        backtest([name], table, cutoff - 1, cutoff, [1, 2]).query("cutoff == @cutoff") for table in (prices, stopped)
+        backtest([name], table, cutoff - 1, cutoff, [1, 2]).scored.query("cutoff == @cutoff")
+        for table in (prices, stopped)
     )
     assert (len(learned), None in learned) == (4 if name in POOLED else 0, False)
     both = made.merge(again, on=["series", "horizon"], suffixes=("", "_again"))
@@ -71,7 +72,7 @@ def test_nothing_after_a_cutoff_moves_a_forecast_made_at_it(name: str, monkeypat
 def test_rows_are_the_target_years_with_a_price_and_keep_the_contract():
     prices = simulated(("CHL",), 1995, 2012)
     prices = prices[~((prices["series"] == CHILE) & (prices["year"] == 2011))]
-    made = backtest(["naive", "drift", "level"], prices, 2009, None, [1, 2, 3])
+    made = backtest(["naive", "drift", "level"], prices, 2009, None, [1, 2, 3]).scored
     schemas.validate(made, schemas.BACKTEST)
     naive = made[(made["model"] == "naive") & (made["series"] == CHILE)]
     assert naive[["cutoff", "year"]].to_numpy().tolist() == [[2009, 2010], [2009, 2012], [2010, 2012]]
@@ -86,7 +87,7 @@ def test_rows_are_the_target_years_with_a_price_and_keep_the_contract():
 def test_published_price_stands_beside_the_corrected_one():
     prices = simulated(("CHL",), 1985, 2012)
     published = pd.DataFrame({"series": [TOTAL], "year": [2012], "price_usd_kg": [9.0]})
-    made = backtest(["naive"], prices, 2011, None, [1], published).set_index("series")
+    made = backtest(["naive"], prices, 2011, None, [1], published).scored.set_index("series")
     assert made["actual_published"][TOTAL] == 9.0
     assert made["actual"][TOTAL] != 9.0
     assert made["actual_published"][CHILE] == made["actual"][CHILE]
@@ -97,7 +98,9 @@ def test_price_that_rests_on_a_likely_correction_is_no_actual():
     confirmed = prices[["series", "year", "price_usd_kg"]].copy()
     confirmed.loc[(confirmed["series"] == CHILE) & (confirmed["year"] == 2011), "price_usd_kg"] *= 2
     absent = (confirmed["series"] == TOTAL) & (confirmed["year"] == 2012)
-    made = backtest(["naive"], prices, 2010, None, [1], confirmed=confirmed[~absent]).set_index(["series", "year"])
+    made = backtest(["naive"], prices, 2010, None, [1], confirmed=confirmed[~absent]).scored.set_index(
+        ["series", "year"]
+    )
     schemas.validate(made.reset_index(), schemas.BACKTEST)
     assert made.index[made["actual"].isna()].tolist() == [(TOTAL, 2012), (CHILE, 2011)]
     known = made["actual"].notna()
@@ -107,7 +110,7 @@ def test_price_that_rests_on_a_likely_correction_is_no_actual():
 def test_pooled_forecasts_are_corrected_by_errors_before_the_first_scored_cutoff():
     prices = simulated(first=1990)
     own = rolling("level", prices, [2010], [1])
-    made = backtest(["level"], prices, 2010, 2010, [1])
+    made = backtest(["level"], prices, 2010, 2010, [1]).scored
     learned = calibrate(past_errors(rolling("level", prices, range(1995, 2011), [1]), 2010))
     assert learned is not None
     expected = corrected(own, learned).sort_values("series")
@@ -128,8 +131,24 @@ def test_pooled_model_keeps_its_parameters_for_five_cutoffs(monkeypatch: pytest.
     assert estimations == [True, False, True, False, False, False, False, True, False]
 
 
+@pytest.mark.parametrize("name", POOLED)
+def test_what_the_errors_up_to_the_newest_year_teach_is_what_they_teach_when_made_anew(name: str):
+    prices = simulated(("CHL", "ARG", "ITA"), 1990, 2006)
+    given = schemas.validate(backtest(POOLED, prices, 2004, None, [1, 2]).calibrations, schemas.CALIBRATIONS)
+    anew = calibration(name, prices, [1, 2])
+    assert anew is not None
+    assert calibration(name, prices, [1, 2], given) == anew
+    of_others = given.assign(value=given["value"] + 1)
+    assert calibration(name, prices, [1, 2], of_others) != anew
+    assert calibration(name, prices, [1], of_others) == calibration(name, prices, [1])
+
+
+def test_cutoffs_that_end_early_teach_nothing_of_the_newest_year():
+    assert backtest(["level"], simulated(("CHL",), 1990, 2006), 2003, 2004, [1]).calibrations.empty
+
+
 def test_single_series_can_be_backtested():
-    made = backtest(MODELS, simulated(("CHL",), 1990, 2008).query("country == 'CHL'"), 2006, None, [1, 2])
+    made = backtest(MODELS, simulated(("CHL",), 1990, 2008).query("country == 'CHL'"), 2006, None, [1, 2]).scored
     assert made.groupby("model").size().tolist() == [3] * len(MODELS)
 
 
@@ -165,7 +184,7 @@ def test_prices_that_never_moved_are_forecast_with_finite_intervals(which: str):
     prices = prices.assign(
         **{name: prices[name].mask(constant, 2.0) for name in ("price_usd_kg", "price_usd_kg_real")}
     )
-    made = schemas.validate(backtest(MODELS, prices, 2008, None, [1, 2]), schemas.BACKTEST)
+    made = schemas.validate(backtest(MODELS, prices, 2008, None, [1, 2]).scored, schemas.BACKTEST)
     assert (made["q90"] > made["q50"] * 1.00005).all()
     assert (made["q10"] < made["q50"] * 0.99995).all()
     if which == "every":
@@ -174,7 +193,7 @@ def test_prices_that_never_moved_are_forecast_with_finite_intervals(which: str):
 
 def test_country_without_trade_at_a_cutoff_has_no_forecast_from_there_and_later_ones_see_the_gap():
     prices = simulated(("CHL",), 1985, 2010).query("country == 'CHL' and year != 2007")
-    made = schemas.validate(backtest(MODELS, prices, 2006, None, [1, 2]), schemas.BACKTEST)
+    made = schemas.validate(backtest(MODELS, prices, 2006, None, [1, 2]).scored, schemas.BACKTEST)
     for _, rows in made.groupby("model"):
         assert rows[["cutoff", "year"]].to_numpy().tolist() == [
             [2006, 2008],
@@ -186,7 +205,7 @@ def test_country_without_trade_at_a_cutoff_has_no_forecast_from_there_and_later_
 
 def test_cutoff_whose_target_years_have_no_price_has_no_rows():
     prices = simulated(("CHL",), 1985, 2010)
-    made = backtest(MODELS, prices[~prices["year"].isin([2007, 2008])], 2006, 2006, [1, 2])
+    made = backtest(MODELS, prices[~prices["year"].isin([2007, 2008])], 2006, 2006, [1, 2]).scored
     assert schemas.validate(made, schemas.BACKTEST).empty
 
 

@@ -17,7 +17,8 @@ from vindima.etl import countries, tidy
 from vindima.etl.countries import ALIASES, country_code
 from vindima.ingestion import figures
 from vindima.ingestion.parse import RawTable, read_page
-from vindima.labels import NOT_COUNTRIES, country_name, slug
+from vindima.labels import country_name, slug
+from vindima.series import NOT_COUNTRIES
 
 NEVER_PRINTED = {
     "Butão": "BTN", "Chade": "TCD", "Eritreia": "ERI", "Kiribati": "KIR", "Lesoto": "LSO", "Tajiquistão": "TJK",
@@ -189,7 +190,7 @@ def test_every_spelling_of_a_vintage_has_a_code(shared_data: Path, vintage, spel
     assert len(names) == spellings
     assert len({without_accents(name) for name in names}) == apart_from_accents
     codes = {country_code(name) for name in names}
-    assert codes <= {country.alpha_3 for country in pycountry.countries} | NOT_COUNTRIES.keys()
+    assert codes <= {country.alpha_3 for country in pycountry.countries} | set(NOT_COUNTRIES)
 
 
 def test_twenty_names_of_the_newest_downloads_are_spelled_in_several_ways_and_each_is_one_country(shared_data: Path):

@@ -23,7 +23,7 @@ from vindima.etl import enrichment, prices, schemas, tidy
 from vindima.etl.enrichment import annual, chained, exchange_rates, price_levels, read, read_fred, read_sgs
 from vindima.ingestion import figures as published
 from vindima.ingestion import mirror, session
-from vindima.ingestion.parse import WrongAnswer
+from vindima.ingestion.reply import WrongReply
 
 FIGURES = ROOT / "data" / "figures"
 BUNDLED = read(FIGURES)
@@ -271,7 +271,7 @@ def test_last_year_of_the_data_cuts_exchange_rates_and_price_levels_too(tmp_path
     trade = tidy.tidy(tables, last_year)["trade"]
     schemas.write(trade, schemas.TRADE, tmp_path / "tidy" / "trade.parquet")
     prices.run(tmp_path / "tidy", FIGURES, tmp_path / "prices", None, "duckdb")
-    stored = {path.stem: schemas.read(path) for path in (tmp_path / "prices").iterdir()}
+    stored = {path.stem: schemas.read(path) for path in (tmp_path / "prices").glob("*.parquet")}
     newest = {name: frame["year"].max() for name, frame in stored.items() if "year" in frame}
     assert newest == {"prices": last_year, "exchange_rates": last_year, "price_levels": last_year}
     assert stored["enrichment_sources"]["last_month"].max() == f"{last_year}-12"
@@ -422,7 +422,7 @@ def test_sgs_dates_are_read_day_first():
     ],
 )
 def test_answer_of_fred_that_is_not_the_series_is_a_wrong_answer(data: bytes):
-    with pytest.raises(WrongAnswer, match=r"^EXBZUS: expected "):
+    with pytest.raises(WrongReply, match=r"^EXBZUS: expected "):
         read_fred(data, "EXBZUS")
 
 
@@ -439,7 +439,7 @@ def test_answer_of_fred_that_is_not_the_series_is_a_wrong_answer(data: bytes):
     ],
 )
 def test_answer_of_the_sgs_that_is_not_the_series_is_a_wrong_answer(data: bytes):
-    with pytest.raises(WrongAnswer, match=r"^433: expected "):
+    with pytest.raises(WrongReply, match=r"^433: expected "):
         read_sgs(data, "433")
 
 

@@ -24,7 +24,7 @@ def prices() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def scored(prices: pd.DataFrame) -> pd.DataFrame:
-    return backtest(CANDIDATES, prices, 2010, None, [1, 2, 3])
+    return backtest(CANDIDATES, prices, 2010, None, [1, 2, 3]).scored
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from vindima.errors import VindimaError
 from vindima.ingestion import lake, mirror, raw_zone
 from vindima.ingestion.catalogue import TABLES
 from vindima.ingestion.parse import RawTable, Row
-from vindima.ingestion.raw_zone import Answer
+from vindima.ingestion.reply import Reply
 
 CLOUD_VARIABLES = ("AWS_", "STORAGE_EMULATOR_", "GOOGLE_", "GCSFS_", "DVC_")
 
@@ -30,10 +30,7 @@ def zone(tmp_path: Path) -> Path:
     rows = [Row(1, None, "País", ["1", "nd"])]
     write_zone(
         tmp_path / "raw",
-        [
-            (slug, Answer(table.download_path, f"Id;{slug}\n".encode(), "2025-01-19"))
-            for slug, table in TABLES.items()
-        ],
+        [(slug, Reply(table.download_path, f"Id;{slug}\n".encode(), "2025-01-19")) for slug, table in TABLES.items()],
         {slug: RawTable(slug, "Título", "L", [2022, 2023], rows, f"download/{slug}") for slug in TABLES},
     )
     return tmp_path / "raw"

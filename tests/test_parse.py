@@ -15,7 +15,8 @@ from tests.test_mirror import saved_pages
 from vindima.errors import VindimaError
 from vindima.ingestion import parse
 from vindima.ingestion.catalogue import TABLES, Table
-from vindima.ingestion.parse import Page, RawTable, Row, WrongAnswer
+from vindima.ingestion.parse import Page, RawTable, Row
+from vindima.ingestion.reply import WrongReply
 
 PAGES = Path(__file__).parent / "pages"
 IMPORTS = TABLES["imports_table_wine"]
@@ -193,7 +194,7 @@ def test_every_name_of_the_real_files_comes_back_from_double_encoding_and_none_i
     ],
 )
 def test_what_is_no_table_or_was_cut_off_is_a_wrong_answer(data, expected):
-    with pytest.raises(WrongAnswer, match=expected):
+    with pytest.raises(WrongReply, match=expected):
         parse.read_download(data, IMPORTS)
 
 
@@ -202,7 +203,7 @@ def test_a_download_cut_off_anywhere_is_a_wrong_answer_or_ends_with_a_whole_row(
     for end in range(len(TRADE)):
         try:
             table = parse.read_download(TRADE[:end], IMPORTS)
-        except WrongAnswer:
+        except WrongReply:
             continue
         *before, last = table.rows
         assert before == whole.rows[: len(before)]
@@ -422,7 +423,7 @@ def test_the_menus_of_a_page_are_its_buttons():
 @pytest.mark.parametrize("read", [parse.read_menu, parse.read_submenu])
 @pytest.mark.parametrize("data", [b"", b"<html><p>fora do ar</p></html>", TRADE_PAGE[: TRADE_PAGE.index(b"Espuma")]])
 def test_a_menu_of_what_is_no_whole_page_is_a_wrong_answer(read, data):
-    with pytest.raises(WrongAnswer, match="option buttons"):
+    with pytest.raises(WrongReply, match="option buttons"):
         read(data)
 
 
@@ -441,19 +442,19 @@ def test_a_page_that_is_not_the_one_asked_for_is_a_wrong_answer(old, new, expect
     data = TRADE_PAGE.decode().replace("ImpVinhos", "Outro").replace(old, new).encode()
     with pytest.raises(VindimaError, match=expected) as error:
         parse.read_page(data, IMPORTS, 2001)
-    assert (error.type is WrongAnswer) == ("total of" not in expected)
+    assert (error.type is WrongReply) == ("total of" not in expected)
 
 
 def test_a_page_without_rows_is_a_wrong_answer():
     text = TRADE_PAGE.decode()
     data = text[: text.index("<tbody>")] + "<tbody>" + text[text.index("</tbody>") :]
-    with pytest.raises(WrongAnswer, match="expected rows in the data table, got none"):
+    with pytest.raises(WrongReply, match="expected rows in the data table, got none"):
         parse.read_page(data.encode(), IMPORTS)
 
 
 def test_a_page_cut_off_anywhere_is_a_wrong_answer():
     for end in range(TRADE_PAGE.index(b"</html>") + len("</html>")):
-        with pytest.raises(WrongAnswer):
+        with pytest.raises(WrongReply):
             parse.read_page(TRADE_PAGE[:end], IMPORTS, 2001)
 
 
@@ -483,7 +484,7 @@ def test_a_page_that_is_not_understood_is_an_error_that_says_where_and_what(old,
 
 
 def test_the_page_of_another_table_is_refused():
-    with pytest.raises(WrongAnswer, match="expected 'Importação de espumantes', got the page of"):
+    with pytest.raises(WrongReply, match="expected 'Importação de espumantes', got the page of"):
         parse.read_page(TRADE_PAGE, TABLES["imports_sparkling_wine"])
 
 

@@ -185,13 +185,15 @@ def test_executed_notebooks_are_a_log_that_no_stage_reads(reproduced: tuple[Path
     assert "up to date" in run("dvc", "status")
 
 
-def test_horizon_tried_in_a_copy_reruns_only_the_forecast_and_what_follows_and_is_here_when_applied(
+def test_horizon_and_base_year_tried_in_a_copy_rerun_only_what_they_change_and_are_here_when_applied(
     reproduced: tuple[Path, str], run: Run
 ):
     clone, _ = reproduced
     try:
-        printed = run("dvc", "exp", "run", "--temp", "-S", "forecast.horizon=2", "forecast")
-        assert re.findall("Running stage '(.+)'", printed) == ["check", "forecast"]
+        printed = run(
+            "dvc", "exp", "run", "--temp", "-S", "forecast.horizon=2", "-S", "prices.base_year=1998", "forecast"
+        )
+        assert re.findall("Running stage '(.+)'", printed) == ["check", "prices", "forecast"]
         assert run("git", "status", "--porcelain") == ""
         assert pd.read_parquet(clone / "data" / "forecasts" / "forecasts.parquet")["horizon"].max() == 3
         name = re.search(r"Ran experiment\(s\): (\S+)", printed)

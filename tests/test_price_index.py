@@ -227,7 +227,7 @@ def test_imported_wine_2014_to_2023_splits_into_price_and_mix_without_rest(real_
 
 def test_index_is_stored_under_its_contract_without_rounding(tmp_path: Path):
     years = {2000: period(0), 2001: period(1)}
-    columns = list(schemas.TRADE.schema.columns)
+    columns = schemas.TRADE.columns
     (tmp_path / "tidy").mkdir()
     trade(years).reindex(columns=columns).to_parquet(tmp_path / "tidy" / "trade.parquet")
     made = price_index.run(tmp_path / "tidy", tmp_path / "prices")

@@ -1,6 +1,7 @@
 """Unit values: Σ value / Σ quantity where both are above zero, for totals and countries, in every money."""
 
 import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -230,9 +231,22 @@ def test_number_of_threads_changes_no_byte(tidy_dir: Path, tmp_path: Path, monke
         module.run(tidy_dir, FIGURES, folder, None, "duckdb")
         made.append({path.name: path.read_bytes() for path in folder.iterdir()})
     assert sorted(made[0]) == [
-        "enrichment_sources.parquet", "exchange_rates.parquet", "price_levels.parquet", "prices.parquet"
+        "base_year.json", "enrichment_sources.parquet", "exchange_rates.parquet", "price_levels.parquet",
+        "prices.parquet",
     ]  # fmt: skip
     assert all(other == made[0] for other in made[1:])
+
+
+def test_base_year_is_stored_and_what_forecasts_are_made_from_knows_none(tidy_dir: Path, tmp_path: Path):
+    given = []
+    for base_year in (None, 2000):
+        module.run(tidy_dir, FIGURES, tmp_path / "prices", base_year, "duckdb")
+        given.append(module.for_forecasts(tidy_dir, tmp_path / "prices"))
+        stored = json.loads((tmp_path / "prices" / "base_year.json").read_text(encoding="utf-8"))
+        assert stored == {"base_year": base_year or 2023}
+    pd.testing.assert_frame_equal(*given, check_exact=True)
+    in_money_of_2000 = schemas.read(tmp_path / "prices" / "prices.parquet")
+    assert (in_money_of_2000["price_usd_kg_real"] != given[0]["price_usd_kg_real"]).any()
 
 
 def test_tables_beside_the_prices_know_nothing_after_the_newest_trade(tidy_dir: Path, tmp_path: Path):

@@ -89,16 +89,6 @@ def test_every_environment_variable_is_in_the_readme():
         assert f"`{name}`" in README, name
 
 
-def test_every_column_of_the_stored_tables_is_in_the_readme():
-    from vindima.etl import schemas
-    from vindima.forecasting import scenario
-
-    known = [value for value in vars(schemas).values() if isinstance(value, schemas.Contract)]
-    for contract in [*known, scenario.EFFECTS]:
-        for column in contract.schema.columns:
-            assert f"`{column}`" in README, f"{contract.name}.{column}"
-
-
 def test_software_and_statistics_can_be_cited_in_the_form_that_archives_read():
     """The fields that the Citation File Format 1.2.0 requires."""
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))

@@ -147,7 +147,7 @@ def test_forecasts_published_before_a_new_year_are_scored_against_it(tmp_path: P
     prices = simulated(first=1998)
     (tmp_path / "requirements.txt").write_text(LOCK)
     known = prices[prices["year"] <= 2014]
-    scored = backtest(CANDIDATES, known, 2010, None, [1, 2, 3])
+    scored = backtest(CANDIDATES, known, 2010, None, [1, 2, 3]).scored
     fitted = Forecaster.fit(known, scored, 3, OLD, tmp_path / "requirements.txt")
     published.write(fitted.predict(), OLD, tmp_path)
     (waiting,) = published.summary(published.read(tmp_path), known, known)["n_forecasts"].unique()

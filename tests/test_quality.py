@@ -339,7 +339,7 @@ def test_counts_are_of_published_cells_and_of_cells_in_use_that_are_another_figu
     trade = corrections.apply(published["trade"], corrections.register(paths.FIGURES), "all")
     counts = quality.counts(raw, trade, 2023)
     assert len(counts) == 15 * len(range(1970, 2024))
-    assert (counts[list(quality.KINDS)].sum(axis=1) == counts["cells"]).all()
+    assert (counts[list(schemas.KINDS)].sum(axis=1) == counts["cells"]).all()
     wine = counts.set_index(["table", "year"]).loc[("exports_table_wine", 2013)]
     assert wine["rows"] * 2 == wine["cells"]
     assert wine["corrected"] == 8  # Russia, Spain, Paraguay, China: kilograms and dollars

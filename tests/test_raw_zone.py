@@ -12,18 +12,17 @@ from vindima.errors import VindimaError
 from vindima.ingestion import raw_zone
 from vindima.ingestion.catalogue import TABLES
 from vindima.ingestion.parse import Note, RawTable, Row
-from vindima.ingestion.raw_zone import Answer, Draft
+from vindima.ingestion.raw_zone import Draft
+from vindima.ingestion.reply import Reply
 
 SITE = "http://127.0.0.1:1"
 PAGE = "index.php?opcao=opt_04&ano=2022"
 
 
-def a_zone(label: str = " Chile ") -> tuple[list[tuple[str, Answer]], dict[str, RawTable]]:
+def a_zone(label: str = " Chile ") -> tuple[list[tuple[str, Reply]], dict[str, RawTable]]:
     """A file and a small table for each slug; the page of one year stands first, out of order."""
-    files = [("sales", Answer(PAGE, b"<p>", DAY))]
-    files += [
-        (slug, Answer(table.download_path, f"Id;País {slug}\n".encode(), DAY)) for slug, table in TABLES.items()
-    ]
+    files = [("sales", Reply(PAGE, b"<p>", DAY))]
+    files += [(slug, Reply(table.download_path, f"Id;País {slug}\n".encode(), DAY)) for slug, table in TABLES.items()]
     row = Row(1, None, label, ["1", "nd"])
     tables = {
         slug: RawTable(slug, "Título", "L", [2022, 2023], [row], f"download/{slug}", [Note(2022, "*: nada")])
@@ -32,8 +31,8 @@ def a_zone(label: str = " Chile ") -> tuple[list[tuple[str, Answer]], dict[str, 
     return files, tables
 
 
-def an_answer(data: bytes = b"x", address: str = PAGE, age: timedelta = timedelta(0), **validators: str) -> Answer:
-    return Answer(address, data, (datetime.now(UTC) - age).isoformat(timespec="seconds"), **validators)
+def an_answer(data: bytes = b"x", address: str = PAGE, age: timedelta = timedelta(0), **validators: str) -> Reply:
+    return Reply(address, data, (datetime.now(UTC) - age).isoformat(timespec="seconds"), **validators)
 
 
 def test_what_is_written_is_read_back(tmp_path):
@@ -70,7 +69,7 @@ def test_a_name_stays_in_its_folder(address, name):
 
 def test_two_files_of_one_name_are_refused(tmp_path):
     files, tables = a_zone()
-    files.append(("sales", Answer("downloads/Comercio.csv", b"x", DAY)))
+    files.append(("sales", Reply("downloads/Comercio.csv", b"x", DAY)))
     with pytest.raises(VindimaError, match=r"more than one Comercio\.csv"):
         write_zone(tmp_path / "raw", files, tables)
 
@@ -98,7 +97,7 @@ def test_the_manifest_says_what_each_file_is(tmp_path):
 
 
 def test_validators_stand_in_the_manifest_where_the_source_gave_some():
-    entry = raw_zone.entry("sales", Answer(PAGE, b"x", DAY, etag='"a"'), [], "pages", "a note")
+    entry = raw_zone.entry("sales", Reply(PAGE, b"x", DAY, etag='"a"'), [], "pages", "a note")
     assert entry["etag"] == '"a"'
     assert "last_modified" not in entry
     assert entry["notes"] == ["a note"]
@@ -143,7 +142,7 @@ def test_a_new_zone_replaces_the_old_one_whole(tmp_path):
 
 def test_what_no_table_came_from_is_not_in_the_zone(tmp_path):
     files, tables = a_zone()
-    files.append(("of no table", Answer("index.php", b"<p>", DAY)))
+    files.append(("of no table", Reply("index.php", b"<p>", DAY)))
     write_zone(tmp_path / "raw", files, tables)
     assert not (tmp_path / "raw" / "files" / "index.php").exists()
 

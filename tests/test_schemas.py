@@ -26,7 +26,7 @@ def test_written_table_is_typed_sorted_by_key_and_without_nan(tmp_path: Path):
     path = tmp_path / "tidy" / "production.parquet"
     schemas.write(production(), schemas.PRODUCTION, path)
     stored = pq.read_table(path)
-    assert stored.schema.names == list(schemas.PRODUCTION.schema.columns)
+    assert stored.schema.names == schemas.PRODUCTION.columns
     assert [str(stored.schema.field(name).type) for name in ("year", "product", "quantity_l")] == [
         "int16",
         "string",

@@ -154,16 +154,16 @@ def test_default_server_is_gunicorn_where_it_runs() -> None:
     assert serve.default_server() == SERVERS[0]
 
 
-def test_published_set_is_what_the_command_line_publishes(
+def test_set_is_what_the_command_line_switches_to(
     environment: dict[str, str], project_outputs: Path, tmp_path: Path
 ) -> None:
     target = tmp_path / "elsewhere"
     settings = {"VINDIMA_ROOT": str(project_outputs), "VINDIMA_SERVED": str(target)}
-    ended = run(environment | settings, "publish")
-    assert (ended.returncode, ended.stdout) == (0, f"published in {target}\n")
+    ended = run(environment | settings, "switch")
+    assert (ended.returncode, ended.stdout) == (0, f"switched: {target} holds what the pipeline made\n")
     assert (target / "models" / "model.json").is_file()
     (project_outputs / "reports" / "metrics.json").unlink()
-    ended = run(environment | settings, "publish")
+    ended = run(environment | settings, "switch")
     assert ended.returncode == 1
     assert ended.stderr.startswith("vindima: reports/metrics.json is missing in ")
 

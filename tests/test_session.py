@@ -12,8 +12,7 @@ from werkzeug.wrappers import Request, Response
 from tests.sites import ROWS, Copy, cut
 from vindima.errors import VindimaError
 from vindima.ingestion import mirror, session
-from vindima.ingestion.parse import WrongAnswer
-from vindima.ingestion.raw_zone import Answer
+from vindima.ingestion.reply import Reply, WrongReply
 from vindima.ingestion.session import Session
 
 DOWNLOAD = "download/ImpPassas.csv"
@@ -22,17 +21,17 @@ DOWNLOAD = "download/ImpPassas.csv"
 class Shelf:
     """A stock in memory."""
 
-    def __init__(self, fresh: Answer | None = None, earlier: Answer | None = None) -> None:
-        self.kept: dict[str, Answer] = {}
+    def __init__(self, fresh: Reply | None = None, earlier: Reply | None = None) -> None:
+        self.kept: dict[str, Reply] = {}
         self._fresh, self._earlier = fresh, earlier
 
-    def fresh(self, address: str) -> Answer | None:
+    def fresh(self, address: str) -> Reply | None:
         return self._fresh
 
-    def earlier(self, address: str) -> Answer | None:
+    def earlier(self, address: str) -> Reply | None:
         return self._earlier
 
-    def keep(self, answer: Answer) -> None:
+    def keep(self, answer: Reply) -> None:
         self.kept[answer.address] = answer
 
 
@@ -243,7 +242,7 @@ def test_what_the_reader_calls_a_wrong_answer_is_asked_for_again_and_never_kept(
     def reader(data: bytes) -> str:
         readings.append(data)
         if len(readings) < 3:
-            raise WrongAnswer("a page of another year")
+            raise WrongReply("a page of another year")
         return "read"
 
     shelf = Shelf()
@@ -252,7 +251,7 @@ def test_what_the_reader_calls_a_wrong_answer_is_asked_for_again_and_never_kept(
         assert list(shelf.kept) == [DOWNLOAD]
 
         def never(data: bytes) -> str:
-            raise WrongAnswer("a page of another year")
+            raise WrongReply("a page of another year")
 
         with pytest.raises(VindimaError, match=r"a page of another year \(asked 6 times\)"):
             opened.read("index.php", never)
@@ -362,7 +361,7 @@ def test_the_project_names_itself_and_keeps_no_cookies():
 
 def test_what_is_there_and_fresh_is_not_asked_for_unless_it_cannot_be_read():
     copy = Copy()
-    held = Answer(DOWNLOAD, b"held", "2026-01-01T00:00:00+00:00")
+    held = Reply(DOWNLOAD, b"held", "2026-01-01T00:00:00+00:00")
     with reading(copy, Shelf(fresh=held)) as opened:
         assert opened.read(DOWNLOAD, whole) == (held, b"held")
         assert copy.asked[DOWNLOAD] == 0
@@ -387,7 +386,7 @@ def test_what_is_there_but_old_is_asked_for_only_if_it_changed(validator, header
         asked.append((request.headers.get("If-None-Match"), request.headers.get("If-Modified-Since")))
         return Response(status=304) if header in request.headers else Response("new")
 
-    held = Answer(DOWNLOAD, b"held", "2026-01-01T00:00:00+00:00", **validator)
+    held = Reply(DOWNLOAD, b"held", "2026-01-01T00:00:00+00:00", **validator)
     shelf = Shelf(earlier=held)
     with reading(answering(unchanged), shelf, now=lambda: "now") as opened:
         answer, data = opened.read(DOWNLOAD, whole)

@@ -22,9 +22,9 @@ def set_vintage(root: Path, vintage: str) -> None:
         (root / name).write_text(json.dumps(content), encoding="utf-8")
 
 
-def test_publish_copies_the_whole_set_under_the_same_names(project_outputs: Path, tmp_path: Path) -> None:
+def test_switch_copies_the_whole_set_under_the_same_names(project_outputs: Path, tmp_path: Path) -> None:
     (project_outputs / "notes.txt").write_text("no part of the set", encoding="utf-8")
-    served = store.publish(project_outputs, tmp_path / "deep" / "served")
+    served = store.switch(project_outputs, tmp_path / "deep" / "served")
     expected = files(project_outputs)
     del expected["notes.txt"]
     assert files(served) == expected
@@ -50,21 +50,21 @@ def test_load_gives_the_tables_and_where_they_come_from(project_outputs: Path, s
     }
 
 
-@pytest.mark.parametrize("name", store.REQUIRED)
-def test_publish_names_the_missing_file_and_leaves_the_old_set(
+@pytest.mark.parametrize("name", store.FILES)
+def test_switch_names_the_missing_file_and_leaves_the_old_set(
     name: str, project_outputs: Path, served_set: Path
 ) -> None:
     old = files(served_set)
     (project_outputs / name).unlink()
     with pytest.raises(VindimaError, match=f"^{name} is missing in .*: run `make`$"):
-        store.publish(project_outputs, served_set)
+        store.switch(project_outputs, served_set)
     assert files(served_set) == old
     assert not list(served_set.parent.glob("served-*"))
 
 
-def test_publish_names_the_first_missing_file(tmp_path: Path) -> None:
+def test_switch_names_the_first_missing_file(tmp_path: Path) -> None:
     with pytest.raises(VindimaError, match=r"^data/raw/manifest\.json is missing"):
-        store.publish(tmp_path / "empty", tmp_path / "served")
+        store.switch(tmp_path / "empty", tmp_path / "served")
     assert not (tmp_path / "served").exists()
 
 
@@ -78,13 +78,13 @@ def test_publish_names_the_first_missing_file(tmp_path: Path) -> None:
         ("reports/metrics.json", b"\xff", "reports/metrics.json .* is damaged"),
     ],
 )
-def test_damaged_file_is_named_and_never_published(
+def test_damaged_file_is_named_and_never_served(
     name: str, content: bytes, said: str, project_outputs: Path, served_set: Path
 ) -> None:
     old = files(served_set)
     (project_outputs / name).write_bytes(content)
     with pytest.raises(VindimaError, match=said):
-        store.publish(project_outputs, served_set)
+        store.switch(project_outputs, served_set)
     assert files(served_set) == old
     (served_set / name).write_bytes(content)
     with pytest.raises(VindimaError, match=said):
@@ -102,7 +102,7 @@ def test_model_of_another_vintage_than_the_data_is_refused(project_outputs: Path
     manifest = project_outputs / "data/raw/manifest.json"
     manifest.write_text('{"vintage": "ffffffffffff"}', encoding="utf-8")
     with pytest.raises(VindimaError, match=r"vintage 0123456789ab, .* vintage ffffffffffff"):
-        store.publish(project_outputs, tmp_path / "served")
+        store.switch(project_outputs, tmp_path / "served")
 
 
 @pytest.mark.parametrize(("word", "other"), [("model", "drift"), ("cutoff", 2022), ("horizon", 5)])
@@ -130,19 +130,16 @@ def test_index_of_other_years_than_the_prices_is_refused(served_set: Path) -> No
         store.load(served_set)
 
 
-@pytest.mark.parametrize(("real", "years"), [(2.5, r"\[1993, 1994, .*, 2023\]"), (2.75, r"\[\]")])
-def test_prices_without_one_base_year_are_refused(served_set: Path, real: float, years: str) -> None:
-    path = served_set / "data/prices/prices.parquet"
-    pd.read_parquet(path).assign(price_usd_kg_real=real).to_parquet(path)
-    with pytest.raises(
-        VindimaError, match=rf"prices\.parquet .*: expected one base year, .* got {years}: run `make`"
-    ):
+@pytest.mark.parametrize("year", ["2050", "null", '"2023"'])
+def test_base_year_that_the_prices_do_not_have_is_refused(served_set: Path, year: str) -> None:
+    (served_set / "data/prices/base_year.json").write_text(f'{{"base_year": {year}}}', encoding="utf-8")
+    with pytest.raises(VindimaError, match=r"base_year\.json .*: expected a year that .* has, got .*: run `make`"):
         store.load(served_set)
 
 
 def test_set_holds_the_price_index_and_what_prices_were_computed_with(served_set: Path) -> None:
     names = {path.stem for path in (served_set / "data/prices").iterdir()}
-    assert names == {"prices", "index", "exchange_rates", "price_levels", "enrichment_sources"}
+    assert names == {"prices", "index", "exchange_rates", "price_levels", "enrichment_sources", "base_year"}
 
 
 def test_no_set_at_all_says_to_run_make(tmp_path: Path) -> None:
@@ -155,10 +152,10 @@ def test_set_is_still_read_between_the_two_renames(served_set: Path) -> None:
     assert store.load(served_set).provenance["vintage"] == "0123456789ab"
 
 
-def test_publish_mends_an_interrupted_switch(project_outputs: Path, served_set: Path) -> None:
+def test_switch_mends_an_interrupted_one(project_outputs: Path, served_set: Path) -> None:
     served_set.rename(served_set.with_name("served-previous"))
     set_vintage(project_outputs, "ba9876543210")
-    store.publish(project_outputs, served_set)
+    store.switch(project_outputs, served_set)
     assert store.load(served_set).provenance["vintage"] == "ba9876543210"
     assert not served_set.with_name("served-previous").exists()
 
@@ -171,7 +168,7 @@ def test_reader_sees_one_whole_set_while_others_take_its_place(project_outputs: 
         try:
             for i in range(20):
                 set_vintage(project_outputs, f"{i:012x}")
-                store.publish(project_outputs, served_set)
+                store.switch(project_outputs, served_set)
         except BaseException as error:
             failures.append(error)
 
@@ -199,7 +196,7 @@ def test_set_that_is_replaced_while_it_is_read_is_read_again(
             prices = prices.assign(price_usd_kg=9.0, price_usd_kg_real=real)
             prices.to_parquet(project_outputs / "data/prices/prices.parquet")
             set_vintage(project_outputs, "ba9876543210")
-            store.publish(project_outputs, served_set)
+            store.switch(project_outputs, served_set)
         return read_table(*arguments)
 
     monkeypatch.setattr(store, "_table", replace_then_read)
@@ -209,5 +206,5 @@ def test_set_that_is_replaced_while_it_is_read_is_read_again(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions are those of POSIX")
-def test_published_set_can_be_read_by_another_account(served_set: Path) -> None:
+def test_set_can_be_read_by_another_account(served_set: Path) -> None:
     assert served_set.stat().st_mode & 0o555 == 0o555

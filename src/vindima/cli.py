@@ -54,9 +54,9 @@ def stage(name: str, settings: tuple[str, ...]) -> None:
 
 
 @main.command("run")
-@click.option("--until", metavar="STAGE", help="Stop after this stage; nothing is published then.")
+@click.option("--until", metavar="STAGE", help="Stop after this stage; the set that is served stays as it is then.")
 def run_pipeline(until: str | None) -> None:
-    """Run the pipeline (`dvc repro`) and publish what it made."""
+    """Run the pipeline (`dvc repro`) and switch the set that is served to what it made."""
     from vindima import paths, run
 
     run.run_pipeline(until)
@@ -68,26 +68,22 @@ def run_pipeline(until: str | None) -> None:
 @click.option("--mark", type=click.Path(path_type=Path), help="Write this file where all is well, always the same.")
 def check(mark: Path | None) -> None:
     """Say what of params.yaml the pipeline cannot work with; it is checked so before every run."""
-    from vindima import params, paths
+    from vindima import files, params, paths
 
     params.read(paths.ROOT)
     done = "params.yaml holds what the pipeline can work with."
     if mark:
-        mark.write_text(
-            f"{done} (`vindima check`; the stages wait for this file, which is always the same.)\n",
-            encoding="utf-8",
-            newline="\n",
-        )
+        files.write(mark, f"{done} (`vindima check`; the stages wait for this file, which is always the same.)\n")
     click.echo(done)
 
 
 @main.command()
-def publish() -> None:
+def switch() -> None:
     """Put what the pipeline made in the place that the service and the reports read."""
     from vindima import paths
     from vindima.serving import store
 
-    click.echo(f"published in {store.publish(paths.ROOT, paths.SERVED)}")
+    click.echo(f"switched: {store.switch(paths.ROOT, paths.SERVED)} holds what the pipeline made")
 
 
 @main.group()

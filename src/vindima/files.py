@@ -1,12 +1,42 @@
-"""Files: CSV read strictly."""
+"""Files: written whole, CSV read strictly."""
 
 import csv
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from vindima.errors import VindimaError
+
+
+def write(path: Path, content: str | bytes) -> None:
+    """Write one file whole; see `write_all`."""
+    write_all({path: content})
+
+
+def write_all(contents: Mapping[Path, str | bytes]) -> None:
+    """Write each file, text in UTF-8 with the line ends that it has; folders are made.
+
+    All are written aside before the first takes the place of the old one, so that no reader finds half a file, and
+    where one cannot be written the old ones stay.
+    """
+    aside = {path: path.with_name(f".{path.name}.new") for path in contents}
+    try:
+        for path, content in contents.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            aside[path].write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+        for path, new in aside.items():
+            new.replace(path)
+    finally:
+        for new in aside.values():
+            new.unlink(missing_ok=True)
+
+
+def csv_text(lines: Iterable[Iterable[object]]) -> str:
+    """Lines of fields as CSV, each ended by LF."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue()
 
 
 def read_csv(path: Path, columns: Sequence[str], others: bool = False) -> list[dict[str, str]]:

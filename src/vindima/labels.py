@@ -11,6 +11,8 @@ import pycountry
 from babel import Locale
 from babel.numbers import NumberPattern, parse_pattern
 
+from vindima.series import parts
+
 Language = Literal["pt", "en"]
 LOCALES = {"pt": Locale.parse("pt_BR"), "en": Locale.parse("en")}
 """The Unicode consortium's rules (CLDR) for numbers and plurals in each language."""
@@ -25,7 +27,7 @@ TRADE_PRODUCTS = {
     "grape_juice": {"pt": "suco de uva", "en": "grape juice"},
 }
 
-NOT_COUNTRIES = {
+NOT_COUNTRY_NAMES = {
     "OTHER": {"pt": "Outros", "en": "Other"},
     "UNDECLARED": {"pt": "Não declarados", "en": "Undeclared"},
     "SHIP_SUPPLIES": {"pt": "Provisão de navios e aeronaves", "en": "Ship and aircraft supplies"},
@@ -40,8 +42,8 @@ def _portuguese() -> gettext.NullTranslations:
 @cache
 def country_name(code: str, language: Language) -> str:
     """Name of an ISO 3166-1 alpha-3 code or of a non-country: 'NLD', 'pt' → 'Países Baixos'."""
-    if code in NOT_COUNTRIES:
-        return NOT_COUNTRIES[code][language]
+    if code in NOT_COUNTRY_NAMES:
+        return NOT_COUNTRY_NAMES[code][language]
     country = pycountry.countries.get(alpha_3=code)
     if country is None:
         raise KeyError(f"{code} is not an ISO 3166-1 alpha-3 code")
@@ -51,10 +53,10 @@ def country_name(code: str, language: Language) -> str:
 
 def series_name(series: str, language: Language) -> str:
     """'imports.table_wine.CHL', 'en' → 'Imports of table wine · Chile'."""
-    flow, product, *country = series.split(".")
+    flow, product, country = parts(series)
     of = {"pt": "de", "en": "of"}[language]
     total = {"pt": "todos os países", "en": "all countries"}[language]
-    where = country_name(country[0], language) if country else total
+    where = country_name(country, language) if country else total
     return f"{FLOWS[flow][language]} {of} {TRADE_PRODUCTS[product][language]} · {where}"
 
 

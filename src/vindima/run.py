@@ -12,6 +12,7 @@ import yaml
 from vindima import params, paths
 from vindima.errors import VindimaError
 from vindima.labels import number, series_name
+from vindima.series import is_total
 
 KERNEL = "python3"
 QUIET = ["--IPKernelApp.log_level=ERROR"]
@@ -89,7 +90,7 @@ def run_stage(stage: str, overrides: Mapping[str, Any] | None = None, root: Path
 
 
 def run_pipeline(until: str | None = None) -> None:
-    """`dvc repro` (up to and with stage `until`), then publish the set that the service and the reports read.
+    """`dvc repro` (up to and with stage `until`), then switch the set that the service and the reports read.
 
     The first forecasts of a vintage are also kept in `data/published`, and what reads them runs again. Parameters
     that a stage could not work with are refused before anything is touched.
@@ -103,13 +104,13 @@ def run_pipeline(until: str | None = None) -> None:
     if until is None:
         if _keep_forecasts():
             _repro([])
-        store.publish()
+        store.switch()
 
 
 def _repro(arguments: list[str]) -> None:
     command = [sys.executable, "-m", "dvc", "repro", *arguments]
     if subprocess.run(command, cwd=paths.ROOT, check=False).returncode:
-        raise VindimaError("the pipeline stopped; the last set that was published goes on being served")
+        raise VindimaError("the pipeline stopped; the last set goes on being served")
 
 
 def _keep_forecasts() -> bool:
@@ -127,11 +128,11 @@ def _keep_forecasts() -> bool:
 
 
 def summary() -> str:
-    """The published forecasts of the totals for the first year ahead, as a table to print."""
+    """The forecasts of the totals for the first year ahead, as a table to print."""
     from vindima.serving import store
 
     served = store.load()
-    totals = served.forecasts[served.forecasts["series"].str.count(r"\.") == 1]
+    totals = served.forecasts[is_total(served.forecasts["series"])]
     ahead = totals[totals["horizon"] == 1].set_index("series").sort_index(ascending=False)
     last = served.prices[served.prices["year"] == served.provenance["cutoff"]].set_index("series")["price_usd_kg"]
     year = served.provenance["cutoff"]

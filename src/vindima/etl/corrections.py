@@ -16,6 +16,7 @@ from vindima import files
 from vindima.errors import VindimaError
 from vindima.etl import schemas
 from vindima.ingestion.catalogue import TABLES
+from vindima.series import table_names
 
 Scope = Literal["all", "confirmed", "none"]
 
@@ -39,7 +40,7 @@ def findings(figures_dir: Path) -> pd.DataFrame:
     wrong order, and a finding that stands twice or lacks a word.
     """
     path = figures_dir / FINDINGS
-    frame = read_csv(path, list(schemas.FINDINGS.schema.columns))
+    frame = read_csv(path, schemas.FINDINGS.columns)
     for row in frame.to_dict("records"):
         tables = row["tables"].split()
         if not tables or not set(tables) <= set(TABLES):
@@ -115,7 +116,7 @@ def apply(trade: pd.DataFrame, register: pd.DataFrame, scope: Scope) -> pd.DataF
     published figure is no longer the one that it corrects: the source has changed and the entry wants a new review.
     """
     corrected = trade.copy()
-    table = corrected["flow"] + "_" + corrected["product"]
+    table = table_names(corrected)
     for entry in register[applying(register, trade, scope)].to_dict("records"):
         here = (table == entry["table"]) & (corrected["country"] == entry["country"])
         here &= corrected["year"] == entry["year"]

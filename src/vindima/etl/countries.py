@@ -13,7 +13,8 @@ from functools import cache
 import pycountry
 
 from vindima.errors import VindimaError
-from vindima.labels import NOT_COUNTRIES, slug
+from vindima.labels import slug
+from vindima.series import NOT_COUNTRIES
 
 ALIASES = {
     # East Germany's name carries values to the newest year, equal to Comex Stat's Alemanha: it is Germany.
@@ -91,7 +92,7 @@ def _known() -> dict[str, tuple[str, str]]:
                     name = translate(getattr(country, kind))
                     claims.setdefault(slug(name), {}).setdefault(country.alpha_3, name)
     known = {key: (name, code) for key, of in claims.items() if len(of) == 1 for code, name in of.items()}
-    codes = {country.alpha_3 for country in pycountry.countries} | NOT_COUNTRIES.keys()
+    codes = {country.alpha_3 for country in pycountry.countries} | set(NOT_COUNTRIES)
     if wrong := [f"{name!r} leads to {code!r}" for name, code in ALIASES.items() if code not in codes]:
         raise VindimaError(
             f"ALIASES in vindima/etl/countries.py: {', '.join(wrong)}; expected an ISO 3166-1 alpha-3 code or one of "

@@ -19,8 +19,7 @@ import pandas as pd
 from vindima import files
 from vindima.errors import VindimaError
 from vindima.etl import schemas
-from vindima.ingestion.parse import WrongAnswer
-from vindima.ingestion.raw_zone import Answer
+from vindima.ingestion.reply import Reply, WrongReply
 from vindima.ingestion.session import Session, utc_now
 
 RATES, LEVELS, SOURCES = "exchange_rates.csv", "price_levels.csv", "enrichment_sources.csv"
@@ -235,8 +234,8 @@ def refresh(
     for service, base in services.items():
         wanted = [one for one in on_hand.values() if one.service == service and not one.ended]
         with Session(base, _NothingOnHand(), requests_per_second) as session:
-            answers = session.read_all((_address(one), _reader(one)) for one in wanted)
-            for one, (_, figures) in zip(wanted, answers, strict=True):
+            replies = session.read_all((_address(one), _reader(one)) for one in wanted)
+            for one, (_, figures) in zip(wanted, replies, strict=True):
                 fetched[one.name] = replace(one, figures=figures, retrieved_on=now()[:10])
     rows = []
     for name, new in fetched.items():
@@ -253,7 +252,7 @@ def refresh(
 
 
 def write(series: Mapping[str, Series], figures_dir: Path) -> None:
-    """The three bundled tables of `series`, written aside, then put in place."""
+    """Write the three bundled tables of `series`, all or none."""
     rates = {name: one for name, one in series.items() if name not in (US_CPI, IPCA)}
     levels = {name: series[name] for name in (US_CPI, IPCA)}
     descriptions = [
@@ -268,49 +267,45 @@ def write(series: Mapping[str, Series], figures_dir: Path) -> None:
         LEVELS: _monthly_lines(levels),
         SOURCES: [list(SOURCE_COLUMNS), *descriptions],
     }
-    for name, lines in tables.items():
-        with (figures_dir / f".{name}.new").open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows(lines)
-    for name in tables:
-        (figures_dir / f".{name}.new").replace(figures_dir / name)
+    files.write_all({figures_dir / name: files.csv_text(lines) for name, lines in tables.items()})
 
 
 def read_fred(data: bytes, code: str) -> dict[str, str]:
     """A CSV download of FRED, `observation_date,<code>`, as month → text; `.` and nothing are gaps.
 
-    Raises WrongAnswer for anything else: the pages of an overloaded site come with status 200 too.
+    Raises WrongReply for anything else: the pages of an overloaded site come with status 200 too.
     """
     lines = list(csv.reader(io.StringIO(data.decode("utf-8-sig", "replace"))))
     # FRED called its first column DATE until December 2024.
     if not lines or lines[0] not in (["observation_date", code], ["DATE", code]):
-        raise WrongAnswer(f"{code}: expected a table observation_date,{code}, got {_beginning(data)}")
+        raise WrongReply(f"{code}: expected a table observation_date,{code}, got {_beginning(data)}")
     if odd := next((line for line in lines if len(line) != 2), None):
-        raise WrongAnswer(f"{code}: expected a date and a figure, got {odd}")
+        raise WrongReply(f"{code}: expected a date and a figure, got {odd}")
     return _by_month(((date, "" if figure == "." else figure) for date, figure in lines[1:]), code)
 
 
 def read_sgs(data: bytes, code: str) -> dict[str, str]:
     """The JSON of the Banco Central's SGS, `[{"data": "01/01/1995", "valor": "1.70"}, …]`, as month → text.
 
-    Raises WrongAnswer for anything else: refusals and broken pages come with status 200 too.
+    Raises WrongReply for anything else: refusals and broken pages come with status 200 too.
     """
     try:
         cells = [("-".join(reversed(one["data"].split("/"))), one["valor"] or "") for one in json.loads(data)]
     except (ValueError, TypeError, KeyError, AttributeError):
-        raise WrongAnswer(f"{code}: expected a list of data and valor, got {_beginning(data)}") from None
+        raise WrongReply(f"{code}: expected a list of data and valor, got {_beginning(data)}") from None
     return _by_month(cells, code)
 
 
 class _NothingOnHand:
     """A stock for a session that asks for everything anew."""
 
-    def fresh(self, address: str) -> Answer | None:
+    def fresh(self, address: str) -> Reply | None:
         return None
 
-    def earlier(self, address: str) -> Answer | None:
+    def earlier(self, address: str) -> Reply | None:
         return None
 
-    def keep(self, answer: Answer) -> None:
+    def keep(self, reply: Reply) -> None:
         pass
 
 
@@ -319,13 +314,13 @@ def _address(one: Series) -> str:
 
 
 def _reader(one: Series) -> Callable[[bytes], dict[str, str]]:
-    """From a service's answer to the figures as they are kept: from `FIRST_MONTH` on, units per US$."""
+    """From a service's reply to the figures as they are kept: from `FIRST_MONTH` on, units per US$."""
 
     def reader(data: bytes) -> dict[str, str]:
         published = (read_fred if one.service == "fred" else read_sgs)(data, one.code)
         figures = {month: text for month, text in published.items() if month >= FIRST_MONTH}
         if not figures:
-            raise WrongAnswer(f"{one.code}: expected figures from {FIRST_MONTH} on, got none")
+            raise WrongReply(f"{one.code}: expected figures from {FIRST_MONTH} on, got none")
         _check(one.code, one.name, figures)
         if one.inverted:
             return {month: str(round(1 / float(text), DECIMALS)) for month, text in figures.items()}
@@ -339,7 +334,7 @@ def _by_month(cells: Iterable[tuple[str, str]], code: str) -> dict[str, str]:
     for day, figure in cells:
         month = day.removesuffix("-01")
         if not re.fullmatch(MONTH, month) or month in figures:
-            raise WrongAnswer(f"{code}: expected each month once, as its first day, got {day!r}")
+            raise WrongReply(f"{code}: expected each month once, as its first day, got {day!r}")
         figures[month] = figure
     return {month: figure for month, figure in figures.items() if figure}
 
@@ -399,11 +394,11 @@ def _columns(path: Path) -> dict[str, dict[str, str]]:
 
 
 def _check(where: str, name: str, figures: Mapping[str, str]) -> None:
-    """Raise WrongAnswer for a figure that is no decimal number, or not above 0 though its kind is."""
+    """Raise WrongReply for a figure that is no decimal number, or not above 0 though its kind is."""
     for month, figure in figures.items():
         if not re.fullmatch(r"-?\d+(\.\d+)?", figure) or (name != IPCA and float(figure) <= 0):
             kind = "a number" if name == IPCA else "a number above 0"
-            raise WrongAnswer(f"{where}, {name} {month}: expected {kind}, got {figure!r}")
+            raise WrongReply(f"{where}, {name} {month}: expected {kind}, got {figure!r}")
 
 
 def _monthly_lines(series: Mapping[str, Series]) -> list[list[str]]:

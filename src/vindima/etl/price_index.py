@@ -7,7 +7,7 @@ did beyond that is the mix between countries, so `unit_value_relative = fisher Ã
 * Prices are the countries' unit values, nominal US$ FOB a kilogram. What changes inside a country (bulk against
   bottled, cheap against dear wine) stays in its unit value and so in the price, not in the mix.
 * Countries that enter or leave between two years have no price to compare: they fall into the mix. So do the rows
-  that are no country (`OTHER`, `UNDECLARED`, `SHIP_SUPPLIES`), each of which stands for other countries every year.
+  that are no country (`series.NOT_COUNTRIES`), each of which stands for other countries every year.
 * A year without trade is bridged: its neighbours are linked. Where no country trades in both years of a link,
   `fisher` and `tornqvist` repeat and the mix takes the whole change.
 * A chain strays where prices of small flows bounce (exports of sparkling wine): read a span of years, not half a
@@ -29,6 +29,7 @@ import pandas as pd
 
 from vindima.errors import VindimaError
 from vindima.etl import schemas
+from vindima.series import NOT_COUNTRIES, total_names
 
 LEVELS = ["fisher", "tornqvist", "unit_value_relative", "mix"]
 
@@ -74,8 +75,8 @@ def link(before: Traded, after: Traded) -> Link:
 
 
 def _in_both(before: Traded, after: Traded) -> set[str]:
-    """Countries that trade in both years; a country's code has three letters, that of what is no country more."""
-    return {code for code in before.keys() & after.keys() if len(code) == 3}
+    """Countries that trade in both years."""
+    return (before.keys() & after.keys()) - set(NOT_COUNTRIES)
 
 
 def matched(before: Traded, after: Traded) -> float:
@@ -130,9 +131,9 @@ def span(table: pd.DataFrame, series: str, first: int, last: int) -> pd.DataFram
     Raises VindimaError for a series that is not in the index table, for a `first` that is not before `last`, and for
     either of them without trade.
     """
-    levels = table[table["flow"] + "." + table["product"] == series].set_index("year")[LEVELS]
+    levels = table[total_names(table) == series].set_index("year")[LEVELS]
     if levels.empty:
-        known = ", ".join(sorted(set(table["flow"] + "." + table["product"])))
+        known = ", ".join(sorted(set(total_names(table))))
         raise VindimaError(f"price index: expected one of {known}, got {series!r}")
     if first >= last:
         raise VindimaError(f"price index of {series}: expected a first year before the last, got {first} and {last}")
@@ -145,7 +146,7 @@ def span(table: pd.DataFrame, series: str, first: int, last: int) -> pd.DataFram
 
 def years_with_trade(table: pd.DataFrame, series: str) -> list[int]:
     """The years that the index table has of a total, in order; none for a series that is not in it."""
-    return sorted(table.loc[table["flow"] + "." + table["product"] == series, "year"].tolist())
+    return sorted(table.loc[total_names(table) == series, "year"].tolist())
 
 
 def usual_span(years: Sequence[int]) -> tuple[int, int] | None:
@@ -205,7 +206,7 @@ def notes(prices: pd.DataFrame, change: Split) -> list[Note]:
     `prices` is the price table. Noted are the link in which the smallest share of the value could be compared
     (`LEAST_MATCHED`), and a chain that strays from the direct comparison of the first year with the last (`DRIFT`).
     """
-    countries = prices[prices["country"].notna() & (prices["flow"] + "." + prices["product"] == change.series)]
+    countries = prices[prices["country"].notna() & (total_names(prices) == change.series)]
     countries = countries[countries["year"].between(change.first, change.last)]
     years: dict[int, dict[str, tuple[float, float]]] = {}
     columns = ["year", "country", "quantity_kg", "value_usd"]

@@ -8,6 +8,7 @@ the year's average exchange rate. Before 1995 there are none: the real exists si
 currency in eight years (1986 to 1994), in the worst of which the IPCA rose by 2,477 per cent.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -15,8 +16,10 @@ import ibis
 import pandas as pd
 from ibis import _
 
+from vindima import files
 from vindima.errors import VindimaError
 from vindima.etl import enrichment, schemas
+from vindima.series import table_names
 
 MEASURES = ("quantity_kg", "value_usd")
 
@@ -93,6 +96,17 @@ def prices(
     return schemas.validate(_on_duckdb(tables, prices_in_every_money, base_year or last), schemas.PRICES)
 
 
+def for_forecasts(tidy_dir: Path, prices_dir: Path) -> pd.DataFrame:
+    """The price table in money of its newest year, whatever `prices.base_year` says: what forecasts are made from.
+
+    So another base year changes no forecast, and no stage that makes forecasts runs again because of it.
+    """
+    trade = schemas.read(tidy_dir / "trade.parquet")
+    exchange_rates = schemas.read(prices_dir / "exchange_rates.parquet")
+    price_levels = schemas.read(prices_dir / "price_levels.parquet")
+    return prices(trade, exchange_rates, price_levels, base_year=None, engine="duckdb")
+
+
 def as_published(trade: pd.DataFrame) -> pd.DataFrame:
     """`series, year, price_usd_kg` from the figures as published, before any correction."""
     return _nominal(trade.assign(**{name: trade[f"{name}_published"] for name in MEASURES}))
@@ -102,8 +116,7 @@ def as_confirmed(trade: pd.DataFrame, corrections: pd.DataFrame) -> pd.DataFrame
     """`series, year, price_usd_kg` without those of the applied `corrections` (the stored table) that are likely."""
     likely = corrections[corrections["applied"] & (corrections["certainty"] == "likely")]
     cells = pd.MultiIndex.from_frame(likely[["table", "country", "year"]])
-    table = trade["flow"] + "_" + trade["product"]
-    here = pd.MultiIndex.from_arrays([table, trade["country"], trade["year"]]).isin(cells)
+    here = pd.MultiIndex.from_arrays([table_names(trade), trade["country"], trade["year"]]).isin(cells)
     figures = {name: trade[name].mask(here, trade[f"{name}_published"]) for name in MEASURES}
     return _nominal(trade.assign(**figures))
 
@@ -128,8 +141,9 @@ def _on_duckdb(
 def run(tidy_dir: Path, figures_dir: Path, prices_dir: Path, base_year: int | None, engine: str) -> pd.DataFrame:
     """Compute `prices_dir/prices.parquet` from the trade table in `tidy_dir` and the bundled enrichment; return it.
 
-    Beside it stand what it was computed with (`exchange_rates.parquet`, `price_levels.parquet`) and where that is
-    from (`enrichment_sources.parquet`). Nothing later than the newest year of trade is in them.
+    Beside it stand what it was computed with (`exchange_rates.parquet`, `price_levels.parquet`), where that is from
+    (`enrichment_sources.parquet`), and the year in whose money real prices are (`base_year.json`). Nothing later than
+    the newest year of trade is in them.
     """
     trade = schemas.read(tidy_dir / "trade.parquet")
     last_year = int(trade["year"].max())
@@ -144,6 +158,8 @@ def run(tidy_dir: Path, figures_dir: Path, prices_dir: Path, base_year: int | No
         (price_levels, schemas.PRICE_LEVELS),
         (sources, schemas.ENRICHMENT_SOURCES),
     ]
-    return schemas.write_all(
+    prices_table, *_ = schemas.write_all(
         (table, contract, prices_dir / f"{contract.name}.parquet") for table, contract in written
-    )[0]
+    )
+    files.write(prices_dir / "base_year.json", json.dumps({"base_year": base_year or last_year}) + "\n")
+    return prices_table

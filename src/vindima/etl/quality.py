@@ -14,12 +14,14 @@ import numpy as np
 import pandas as pd
 
 from vindima.errors import VindimaError
+from vindima.etl import schemas
 from vindima.etl.corrections import check_place, is_span, read_csv
 from vindima.etl.countries import country_code
 from vindima.etl.products import item_code
 from vindima.ingestion.catalogue import TABLES, Table
 from vindima.ingestion.parse import RawTable, amount
 from vindima.labels import GROUPS
+from vindima.series import table_names
 
 REVIEWED = "reviewed.csv"
 NEIGHBOURS = 5
@@ -45,7 +47,6 @@ ALIKE = 0.92
 MEASURES = ("quantity_kg", "value_usd")
 WHOLE = "all"
 """The item that is a whole table, and the group of a table without groups."""
-KINDS = ("above_zero", "zero", "blank", "not_available", "withheld", "marked")
 _MARKS = {"": "blank", "-": "zero", "nd": "not_available", "*": "withheld", "+": "marked"}
 _COLUMNS = ["check", "table", "item", "year", "measure", "figure", "low", "high"]
 _Rows = Iterator[tuple]
@@ -76,7 +77,7 @@ def flags(frames: Mapping[str, pd.DataFrame], raw: Mapping[str, RawTable]) -> pd
 
 def _trade(trade: pd.DataFrame) -> pd.DataFrame:
     published = trade[["country", "year"]].assign(
-        table=trade["flow"] + "_" + trade["product"],
+        table=table_names(trade),
         kg=trade["quantity_kg_published"].fillna(0.0),
         usd=trade["value_usd_published"].fillna(0.0),
     )
@@ -342,7 +343,7 @@ def counts(raw: Mapping[str, RawTable], trade: pd.DataFrame, last_year: int) -> 
     """
     other = [trade[measure].fillna(0) != trade[f"{measure}_published"].fillna(0) for measure in MEASURES]
     changed = other[0].astype(int) + other[1].astype(int)
-    corrected = changed.groupby([trade["flow"] + "_" + trade["product"], trade["year"]]).sum()
+    corrected = changed.groupby([table_names(trade), trade["year"]]).sum()
     lines = []
     for name, table in TABLES.items():
         width = len(table.measures)
@@ -360,7 +361,7 @@ def counts(raw: Mapping[str, RawTable], trade: pd.DataFrame, last_year: int) -> 
             line = {"table": name, "year": year, "rows": len(raw[name].rows), "cells": len(cells)}
             lines.append(
                 line
-                | {kind: int(kinds.get(kind, 0)) for kind in KINDS}
+                | {kind: int(kinds.get(kind, 0)) for kind in schemas.KINDS}
                 | {"corrected": corrected.get((name, year), 0)}
             )
     return pd.DataFrame(lines)
@@ -369,11 +370,3 @@ def counts(raw: Mapping[str, RawTable], trade: pd.DataFrame, last_year: int) -> 
 def _kind(text: str) -> str:
     cell = text.strip()
     return _MARKS.get(cell) or ("above_zero" if amount(cell) else "zero")
-
-
-def write_counts(counted: pd.DataFrame, path: Path) -> None:
-    """Write the counts as CSV, aside first, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(path.name + ".new")
-    counted.to_csv(aside, index=False, lineterminator="\n")
-    aside.replace(path)

@@ -4,6 +4,7 @@ A contract fixes the columns, their order and types, the key, and the range of e
 checked as a whole, so that one run lists every defect.
 """
 
+import io
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,13 +13,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
-import pyarrow as pyarrow
+import pyarrow
 import pyarrow.parquet as pq
 
+from vindima import files
 from vindima.errors import VindimaError
+from vindima.series import FLOWS, NOT_COUNTRIES
 
 STATUSES = ("reported", "corrected", "not_available", "withheld", "marked", "aggregate_only", "blank")
-FLOWS = ("imports", "exports")
 GRAPE_CLASSES = ("viniferas", "american_hybrid", "table_grapes", "unclassified")
 COLOURS = ("red", "white_and_rose", "white")
 QUANTILES = {"q025": 0.025, "q10": 0.1, "q50": 0.5, "q90": 0.9, "q975": 0.975}
@@ -32,11 +34,20 @@ LEAST, MOST = -(2**15), 2**15 - 1
 
 @dataclass(frozen=True)
 class Contract:
-    """A stored table: its name, its key, and the pandera schema that every row obeys."""
+    """A stored table: its name, its key, the pandera schema that every row obeys, and its file in the project."""
 
     name: str
     key: tuple[str, ...]
     schema: pa.DataFrameSchema
+    path: str
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns, in order."""
+        return list(self.schema.columns)
+
+
+_FINITE = pa.Check(np.isfinite)
 
 
 def _words(isin: tuple[str, ...] | None = None, nullable: bool = False) -> pa.Column:
@@ -48,16 +59,17 @@ def _year() -> pa.Column:
 
 
 def _amount(nullable: bool = True) -> pa.Column:
-    return pa.Column(float, [pa.Check.ge(0), pa.Check(np.isfinite)], nullable=nullable)
+    return pa.Column(float, [pa.Check.ge(0), _FINITE], nullable=nullable)
 
 
 def _price(nullable: bool = False) -> pa.Column:
-    return pa.Column(float, [pa.Check.gt(0), pa.Check(np.isfinite)], nullable=nullable)
+    return pa.Column(float, [pa.Check.gt(0), _FINITE], nullable=nullable)
 
 
-def _contract(name: str, key: tuple[str, ...], columns: dict[str, pa.Column], *checks: pa.Check) -> Contract:
+def _contract(path: str, key: tuple[str, ...], columns: dict[str, pa.Column], *checks: pa.Check) -> Contract:
+    name = path.rpartition("/")[2].partition(".")[0]
     schema = pa.DataFrameSchema(columns, checks=list(checks), strict=True, ordered=True, unique=list(key), name=name)
-    return Contract(name, key, schema)
+    return Contract(name, key, schema, path)
 
 
 def _status_tells_why_null(quantity: str, status: str) -> pa.Check:
@@ -79,10 +91,14 @@ _BY_PRODUCT = {
 }
 _PRODUCT_KEY = ("product_group", "product", "year")
 
-PRODUCTION = _contract("production", _PRODUCT_KEY, _BY_PRODUCT, _status_tells_why_null("quantity_l", "status"))
-SALES = _contract("sales", _PRODUCT_KEY, _BY_PRODUCT, _status_tells_why_null("quantity_l", "status"))
+PRODUCTION = _contract(
+    "data/tidy/production.parquet", _PRODUCT_KEY, _BY_PRODUCT, _status_tells_why_null("quantity_l", "status")
+)
+SALES = _contract(
+    "data/tidy/sales.parquet", _PRODUCT_KEY, _BY_PRODUCT, _status_tells_why_null("quantity_l", "status")
+)
 PROCESSING = _contract(
-    "processing",
+    "data/tidy/processing.parquet",
     ("grape_class", "colour", "cultivar", "year"),
     {
         "year": _year(),
@@ -96,12 +112,12 @@ PROCESSING = _contract(
     _status_tells_why_null("quantity_kg", "status"),
 )
 TRADE = _contract(
-    "trade",
+    "data/tidy/trade.parquet",
     ("flow", "product", "country", "year"),
     {
         "flow": _words(FLOWS),
         "product": _words(),
-        "country": pa.Column(str, pa.Check.str_matches(r"^([A-Z]{3}|OTHER|UNDECLARED|SHIP_SUPPLIES)$")),
+        "country": pa.Column(str, pa.Check.str_matches(rf"^([A-Z]{{3}}|{'|'.join(NOT_COUNTRIES)})$")),
         "year": _year(),
         "country_pt": _words(),
         "quantity_kg": _amount(),
@@ -115,7 +131,7 @@ TRADE = _contract(
     _status_tells_why_null("value_usd", "value_status"),
 )
 TOTALS = _contract(
-    "totals",
+    "data/tidy/totals.parquet",
     ("table", "group", "year"),
     {
         "table": _words(),
@@ -134,7 +150,7 @@ _PUBLISHED_AND_USED = {
     "value_usd": _amount(),
 }
 CORRECTIONS = _contract(
-    "corrections",
+    "data/tidy/corrections.parquet",
     ("table", "country", "year"),
     {
         "table": _words(),
@@ -147,7 +163,7 @@ CORRECTIONS = _contract(
     },
 )
 FINDINGS = _contract(
-    "findings",
+    "data/tidy/findings.parquet",
     ("finding",),
     {
         "finding": _words(),
@@ -164,7 +180,7 @@ CHECKS = (
     "filler", "duplicate_row", "near_duplicate_row", "repeated_total",
 )  # fmt: skip
 FLAGS = _contract(
-    "flags",
+    "data/tidy/flags.parquet",
     ("check", "table", "item", "year", "measure"),
     {
         "check": _words(CHECKS),
@@ -180,7 +196,7 @@ FLAGS = _contract(
 )
 _AGREEMENT = ("equal", "differs", "only_vitibrasil", "only_comexstat")
 CROSSCHECK = _contract(
-    "crosscheck",
+    "data/tidy/crosscheck.parquet",
     ("country", "year"),
     {
         "country": _words(),
@@ -193,7 +209,7 @@ CROSSCHECK = _contract(
     },
 )
 PRICES = _contract(
-    "prices",
+    "data/prices/prices.parquet",
     ("series", "year"),
     {
         "series": _words(),
@@ -218,7 +234,7 @@ PRICES = _contract(
     ),
 )
 EXCHANGE_RATES = _contract(
-    "exchange_rates",
+    "data/prices/exchange_rates.parquet",
     ("country", "year"),
     {
         "country": _words(),
@@ -230,7 +246,7 @@ EXCHANGE_RATES = _contract(
     },
 )
 PRICE_LEVELS = _contract(
-    "price_levels",
+    "data/prices/price_levels.parquet",
     ("year",),
     {
         "year": _year(),
@@ -241,7 +257,7 @@ PRICE_LEVELS = _contract(
     },
 )
 ENRICHMENT_SOURCES = _contract(
-    "enrichment_sources",
+    "data/prices/enrichment_sources.parquet",
     ("measure",),
     {
         "measure": _words(),
@@ -256,7 +272,7 @@ ENRICHMENT_SOURCES = _contract(
     },
 )
 INDEX = _contract(
-    "index",
+    "data/prices/index.parquet",
     ("flow", "product", "year"),
     {
         "flow": _words(FLOWS),
@@ -289,18 +305,99 @@ _target_year = pa.Check(
     lambda frame: frame["year"] == frame["cutoff"] + frame["horizon"], error="year = cutoff + horizon"
 )
 
+_SCORED = {**_target, "actual": _price(nullable=True), "actual_published": _price(), **_predicted}
+_SCORED_KEY = ("model", "series", "cutoff", "horizon")
+BACKTEST = _contract("data/backtest/backtest.parquet", _SCORED_KEY, _SCORED, _quantiles_ordered, _target_year)
+BENCHMARK = _contract("data/benchmark/benchmark.parquet", _SCORED_KEY, _SCORED, _quantiles_ordered, _target_year)
+CALIBRATIONS = _contract(
+    "data/backtest/calibrations.parquet",
+    ("model", "cutoff", "name"),
+    {
+        "model": _words(),
+        "cutoff": _year(),
+        "horizons": _words(),
+        "name": _words(),
+        "value": pa.Column(float, _FINITE),
+    },
+)
 FORECASTS = _contract(
-    "forecasts",
+    "data/forecasts/forecasts.parquet",
     ("series", "horizon"),
     {**_target, **_predicted},
     _quantiles_ordered,
     _target_year,
     pa.Check(lambda frame: frame["forecast"] == frame["q50"], error="the forecast is the median"),
 )
-_SCORED = {**_target, "actual": _price(nullable=True), "actual_published": _price(), **_predicted}
-_SCORED_KEY = ("model", "series", "cutoff", "horizon")
-BACKTEST = _contract("backtest", _SCORED_KEY, _SCORED, _quantiles_ordered, _target_year)
-BENCHMARK = _contract("benchmark", _SCORED_KEY, _SCORED, _quantiles_ordered, _target_year)
+HISTORY = _contract(
+    "models/history.parquet",
+    ("series", "year"),
+    {
+        "series": _words(),
+        "year": _year(),
+        "quantity_kg": _price(),
+        "price_usd_kg": _price(),
+        "price_usd_kg_real": _price(),
+    },
+)
+CALIBRATION = _contract(
+    "models/calibration.parquet", ("name",), {"name": _words(), "value": pa.Column(float, _FINITE)}
+)
+INPUTS = ("harvest", "imports", "exports", "sales", "exchange_rate")
+"""What may change in a scenario."""
+FEWEST_YEARS = 12
+"""Years with changes of price and input below which no effect is estimated."""
+_number = pa.Column(float, _FINITE)
+_count = pa.Column("int16", pa.Check.ge(1))
+EFFECTS = _contract(
+    "models/effects.parquet",
+    ("input", "flow", "product"),
+    {
+        "input": _words(INPUTS),
+        "flow": _words(FLOWS),
+        "product": _words(),
+        "elasticity": _number,
+        "se": _price(),
+        "df": _price(),
+        "elasticity_alone": _number,
+        "se_alone": _price(),
+        "n_series": _count,
+        "n_changes": _count,
+        "n_years": pa.Column("int16", pa.Check.ge(FEWEST_YEARS)),
+        "first_year": _year(),
+        "last_year": _year(),
+        "unit": _words(),
+        "baseline": _price(),
+        "baseline_year": _year(),
+        "lowest": _price(),
+        "highest": _price(),
+        "largest_change": _price(),
+    },
+)
+KINDS = ("above_zero", "zero", "blank", "not_available", "withheld", "marked")
+"""What a published cell may hold."""
+COUNTS = _contract(
+    "reports/counts.csv",
+    ("table", "year"),
+    {"table": _words(), "year": _year()}
+    | {name: pa.Column("int16", pa.Check.ge(0)) for name in ("rows", "cells", *KINDS, "corrected")},
+)
+_RATIOS = ("mae_rel_naive", "rmse_rel_naive", "pinball_rel_autoets", "ours_rel")
+SCORES = _contract(
+    "reports/scores.csv",
+    ("actuals", "by", "group", "model"),
+    {"actuals": _words(("corrected", "published")), "by": _words(), "group": _words(), "model": _words()}
+    | {name: pa.Column("int16", pa.Check.ge(1)) for name in ("n_series", "n_forecasts")}
+    | {name: _amount(nullable=False) for name in ("mae", "median_ae", "rmse", "pinball")}
+    | {f"{name}_{level}": _amount(nullable=False) for name in ("coverage", "width") for level in SIDES}
+    | {f"{ratio}{side}": _amount() for ratio in _RATIOS for side in ("", "_low", "_high")},
+)
+
+CONTRACTS = (
+    PRODUCTION, SALES, PROCESSING, TRADE, TOTALS, CORRECTIONS, FINDINGS, CROSSCHECK, FLAGS, COUNTS,
+    PRICES, INDEX, EXCHANGE_RATES, PRICE_LEVELS, ENRICHMENT_SOURCES,
+    BACKTEST, CALIBRATIONS, BENCHMARK, FORECASTS, HISTORY, CALIBRATION, EFFECTS, SCORES,
+)  # fmt: skip
+"""All contracts, in the order of the data."""
 
 _ARROW = {"int16": pyarrow.int16(), "float64": pyarrow.float64(), "bool": pyarrow.bool_()}
 
@@ -362,28 +459,26 @@ def _defect(column: object, rule: object, got: list[object], keys: pd.DataFrame)
 
 
 def write(frame: pd.DataFrame, contract: Contract, path: Path) -> pd.DataFrame:
-    """Validate `frame`, write it as parquet to `path` (aside, then renamed) and return what was written."""
+    """Validate `frame`, write it as parquet to `path` and return what was written."""
     return write_all([(frame, contract, path)])[0]
 
 
 def write_all(tables: Iterable[tuple[pd.DataFrame, Contract, Path]]) -> list[pd.DataFrame]:
     """Validate all tables, then write each as parquet to its path and return what was written.
 
-    Where one breaks its contract none is written: every file is written aside before the first is renamed.
+    Where one breaks its contract none is written.
     """
     valid = [(validate(frame, contract), path) for frame, contract, path in tables]
-    for frame, path in valid:
-        fields = [(name, _ARROW.get(str(dtype), pyarrow.string())) for name, dtype in frame.dtypes.items()]
-        table = pyarrow.Table.from_pandas(frame, schema=pyarrow.schema(fields), preserve_index=False)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table.replace_schema_metadata(None), _aside(path))
-    for _, path in valid:
-        _aside(path).replace(path)
+    files.write_all({path: _parquet(frame) for frame, path in valid})
     return [frame for frame, _ in valid]
 
 
-def _aside(path: Path) -> Path:
-    return path.with_name(path.name + ".new")
+def _parquet(frame: pd.DataFrame) -> bytes:
+    fields = [(name, _ARROW.get(str(dtype), pyarrow.string())) for name, dtype in frame.dtypes.items()]
+    table = pyarrow.Table.from_pandas(frame, schema=pyarrow.schema(fields), preserve_index=False)
+    data = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata(None), data)
+    return data.getvalue()
 
 
 def read(path: Path) -> pd.DataFrame:

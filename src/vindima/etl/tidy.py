@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from vindima import files
 from vindima.errors import VindimaError
 from vindima.etl import corrections, crosscheck, quality, schemas
 from vindima.etl.countries import country_code
@@ -298,5 +299,5 @@ def run(
     counts = quality.counts(tables, frames["trade"], newest)
     contracts = CONTRACTS | REVIEW
     schemas.write_all((frames[name], contract, tidy_dir / f"{name}.parquet") for name, contract in contracts.items())
-    quality.write_counts(counts, reports_dir / "counts.csv")
+    files.write(reports_dir / "counts.csv", counts.to_csv(index=False, lineterminator="\n"))
     return frames | {"counts": counts}

@@ -1,11 +1,13 @@
 """Expanding windows: what each model would have forecast at each cutoff, beside what came."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from vindima.errors import VindimaError
+from vindima.etl import schemas
 from vindima.etl.schemas import QUANTILES
 from vindima.forecasting import intervals
 from vindima.forecasting.eligibility import COUNTRY_KG, COUNTRY_YEARS, TOTAL_YEARS, eligible
@@ -96,6 +98,18 @@ def prices_from_logs(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**quantiles, forecast=quantiles["q50"])
 
 
+@dataclass(frozen=True)
+class Backtest:
+    """What a backtest gives: the forecasts beside what came, and what the errors up to the newest year teach.
+
+    Two tables of the contracts, `backtest` and `calibrations`. The second has no rows of a model that is not pooled,
+    of one with too few errors, and where the cutoffs do not reach the newest year but one.
+    """
+
+    scored: pd.DataFrame
+    calibrations: pd.DataFrame
+
+
 def backtest(
     models: Iterable[str],
     prices: pd.DataFrame,
@@ -104,7 +118,7 @@ def backtest(
     horizons: Iterable[int],
     published: pd.DataFrame | None = None,
     confirmed: pd.DataFrame | None = None,
-) -> pd.DataFrame:
+) -> Backtest:
     """Forecasts of each model at every cutoff for each eligible series, and the prices that came.
 
     `prices` is the price table; `last_cutoff` None means the newest year but one. `published` and `confirmed`
@@ -130,9 +144,14 @@ def backtest(
         )
     scored = range(first_cutoff, last + 1)
     frames = []
+    learned: list[tuple] = []
     for name in models:
         if name in POOLED:
             rolled = rolling(name, prices, range(min(WARM_UP, first_cutoff), last + 1), steps)
+            if last == newest - 1:
+                known = intervals.calibrate(rolled[rolled["cutoff"] >= WARM_UP])
+                parts = known.parts if known else {}
+                learned += [(name, newest, _in_words(steps), *part) for part in parts.items()]
             frames += [
                 intervals.corrected(
                     rolled[rolled["cutoff"] == cutoff], intervals.calibrate(past_errors(rolled, cutoff))
@@ -151,5 +170,30 @@ def backtest(
     used = came(prices)
     made["actual_published"] = used if published is None else came(published).fillna(used)
     made["actual"] = used if confirmed is None else used.where(np.isclose(used, came(confirmed), rtol=1e-12))
-    columns = ["series", "cutoff", "horizon", "year", "model", "actual", "actual_published", "forecast", *QUANTILES]
-    return made.sort_values(["model", "series", "cutoff", "horizon"], ignore_index=True)[columns]
+    calibrations = schemas.frame(learned, schemas.CALIBRATIONS).astype({"cutoff": "int16"})
+    scored_forecasts = made.sort_values(["model", "series", "cutoff", "horizon"], ignore_index=True)
+    return Backtest(scored_forecasts[schemas.BACKTEST.columns], calibrations)
+
+
+def calibration(
+    name: str, prices: pd.DataFrame, steps: list[int], calibrations: pd.DataFrame | None = None
+) -> intervals.Calibration | None:
+    """What the errors of a pooled model up to the newest year of `prices` teach, at the horizons `steps`.
+
+    Taken from `calibrations` (the table that a backtest gives) where it was learned there from the same horizons;
+    else the errors are made anew, which takes as long as a backtest of the model. None for a model that is not
+    pooled, and where there are too few errors.
+    """
+    if name not in POOLED:
+        return None
+    newest = int(prices["year"].max())
+    if calibrations is not None:
+        learned = calibrations.set_index(["model", "cutoff", "horizons"])
+        here = learned.index == (name, newest, _in_words(steps))
+        if here.any():
+            return intervals.Calibration.of(dict(learned.loc[here, ["name", "value"]].itertuples(index=False)))
+    return intervals.calibrate(rolling(name, prices, range(WARM_UP, newest), steps))
+
+
+def _in_words(steps: list[int]) -> str:
+    return " ".join(map(str, steps))

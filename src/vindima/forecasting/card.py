@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from vindima import files
 from vindima.forecasting import scores
 from vindima.forecasting.eligibility import COUNTRY_KG, COUNTRY_YEARS
 from vindima.forecasting.scores import SCORED_HORIZONS
-from vindima.forecasting.stored import write_text
 from vindima.labels import FLOWS, TRADE_PRODUCTS, Language, series_name
+from vindima.series import is_total
 from vindima.templates import render
 
 FILES: dict[Language, str] = {"en": "card.md", "pt": "card.pt-BR.md"}
@@ -36,7 +37,7 @@ def card(
 ) -> str:
     """The card as Markdown.
 
-    `record` is `model.json`, `stand` the answer of `scores.stand` for `scored`, `publications` that of
+    `record` is `model.json`, `stand` the table of `scores.stand` for `scored`, `publications` that of
     `published.summary` and `against` that of `published.against_actual`.
     """
     model = record["model"]
@@ -55,7 +56,7 @@ def card(
         record=record,
         candidates=list(record["choice"]["mean_absolute_log_error"]),
         n_series=len(series),
-        n_totals=int((series.str.count(r"\.") == 1).sum()),
+        n_totals=int(is_total(series).sum()),
         first_target=forecasts["year"].min(),
         last_target=forecasts["year"].max(),
         country_kg=COUNTRY_KG,
@@ -82,22 +83,24 @@ def _named(stand: pd.DataFrame, language: Language) -> list[dict[Any, Any]]:
 
 
 def _with_held(totals: pd.DataFrame, record: pd.DataFrame) -> pd.DataFrame:
-    """With how many prices the intervals of each total held, over all horizons and one year ahead (`near_…`)."""
-    near = record[record["horizon"] == 1].set_index("series").reindex(totals["group"]).fillna(0)
-    held = {
-        f"held_{level}": (totals[f"coverage_{level}"] * totals["n_forecasts"]).round().astype(int)
-        for level in (80, 95)
-    }
+    """With how many prices the intervals of each total held, over horizons 1 to 3, and one year ahead (`near_…`)."""
+
+    def counted(rows: pd.DataFrame) -> pd.DataFrame:
+        return rows.groupby("series").sum().reindex(totals["group"], fill_value=0)
+
+    scored = counted(record[record["horizon"].isin(SCORED_HORIZONS)])
+    near = counted(record[record["horizon"] == 1])
     return totals.assign(
-        **held,
-        near_held_80=near["held_80"].astype(int).to_numpy(),
-        near_forecasts=near["n_forecasts"].astype(int).to_numpy(),
+        held_80=scored["held_80"].to_numpy(),
+        held_95=scored["held_95"].to_numpy(),
+        near_held_80=near["held_80"].to_numpy(),
+        near_forecasts=near["n_forecasts"].to_numpy(),
     )
 
 
 def _came(against: pd.DataFrame, language: Language) -> list[tuple[str, list[dict[Any, Any]]]]:
     """Each vintage with its forecasts of the totals in the newest year that has come, beside what came."""
-    totals = against[(against["series"].str.count(r"\.") == 1) & against["actual"].notna()]
+    totals = against[is_total(against["series"]) & against["actual"].notna()]
     totals = totals.assign(name=[part_name("total", series, language) for series in totals["series"]])
     newest = totals[totals["year"] == totals["year"].max()]
     return [(str(vintage), rows.to_dict("records")) for vintage, rows in newest.groupby("vintage", sort=False)]
@@ -114,4 +117,4 @@ def write(
 ) -> None:
     """Write `card.md` and `card.pt-BR.md` to `folder`. `scored` holds the rows that `stand` was made from."""
     for language, name in FILES.items():
-        write_text(card(record, forecasts, scored, stand, publications, against, language), folder / name)
+        files.write(folder / name, card(record, forecasts, scored, stand, publications, against, language))

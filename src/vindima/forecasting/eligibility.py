@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-NEVER_FORECAST = ("OTHER", "UNDECLARED", "SHIP_SUPPLIES", "BRA")
+from vindima.series import NEVER_FORECAST
+
 COUNTRY_YEARS = 12
 COUNTRY_KG = 1000.0
 TOTAL_YEARS = 8

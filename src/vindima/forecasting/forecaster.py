@@ -7,41 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pandera.pandas as pa
 
-from vindima import paths
+from vindima import files, paths
 from vindima.errors import VindimaError
 from vindima.etl import schemas
 from vindima.forecasting import backtest, intervals, scores
 from vindima.forecasting.models import CANDIDATES, POOLED, estimated, fit_panel, log_quantiles, model
-from vindima.forecasting.stored import write_text
 
 PACKAGES = ("numpy", "pandas", "scipy", "sktime", "statsforecast")
 """Locked packages whose versions can move a forecast."""
-
-HISTORY = schemas.Contract(
-    "history",
-    ("series", "year"),
-    pa.DataFrameSchema(
-        {
-            "series": pa.Column(str),
-            "year": pa.Column("int16"),
-            "quantity_kg": pa.Column(float, pa.Check.gt(0)),
-            "price_usd_kg": pa.Column(float, pa.Check.gt(0)),
-            "price_usd_kg_real": pa.Column(float, pa.Check.gt(0)),
-        },
-        strict=True,
-        ordered=True,
-        unique=["series", "year"],
-    ),
-)
-CALIBRATION = schemas.Contract(
-    "calibration",
-    ("name",),
-    pa.DataFrameSchema(
-        {"name": pa.Column(str), "value": pa.Column(float)}, strict=True, ordered=True, unique=["name"]
-    ),
-)
 
 
 class Forecaster:
@@ -69,11 +43,12 @@ class Forecaster:
         horizon: int,
         vintage: str,
         requirements: Path = paths.ROOT / "requirements.txt",
+        calibrations: pd.DataFrame | None = None,
     ) -> "Forecaster":
         """Fit the candidate that did best in `scored` (the backtest table) to all of `prices`.
 
-        The cutoff is the newest year of the prices. The errors that calibrate a pooled model's intervals
-        are made anew for every horizon from 1 to `horizon`, which may exceed the backtested ones. Raises
+        The cutoff is the newest year of the prices. What corrects a pooled model's intervals is taken from
+        `calibrations` (the backtest's, if any) where the horizons there are 1 to `horizon`, else learned anew. Raises
         VindimaError for a horizon outside 1 to 10, no eligible series, or a candidate that the backtest lacks.
         """
         steps = _steps(horizon)
@@ -81,12 +56,9 @@ class Forecaster:
         series = backtest.check_cutoff(prices, cutoff)
         name, errors = scores.choose(scored, CANDIDATES)
         fitted = fit_panel(name, model(name), prices, series, cutoff)
-        warm_up = range(backtest.WARM_UP, cutoff) if name in POOLED else range(0)
-        calibration = intervals.calibrate(backtest.rolling(name, prices, warm_up, steps))
-        columns = list(HISTORY.schema.columns)
-        history = prices.loc[prices["series"].isin(series), columns].sort_values(
-            ["series", "year"], ignore_index=True
-        )
+        calibration = backtest.calibration(name, prices, steps, calibrations)
+        history = prices.loc[prices["series"].isin(series), schemas.HISTORY.columns]
+        history = history.sort_values(["series", "year"], ignore_index=True)
         record = {
             "model": name,
             "vintage": vintage,
@@ -125,12 +97,11 @@ class Forecaster:
 
     def save(self, folder: Path) -> None:
         """Write `model.json`, `history.parquet` and `calibration.parquet` to `folder`; the same bytes every time."""
-        schemas.write(self.history, HISTORY, folder / "history.parquet")
+        schemas.write(self.history, schemas.HISTORY, folder / "history.parquet")
         parts = self.calibration.parts if self.calibration else {}
         table = pd.DataFrame({"name": list(parts), "value": list(parts.values())}).astype({"value": float})
-        schemas.write(table, CALIBRATION, folder / "calibration.parquet")
-        text = json.dumps(self.record, indent=2, ensure_ascii=False)
-        write_text(f"{text}\n", folder / "model.json")
+        schemas.write(table, schemas.CALIBRATION, folder / "calibration.parquet")
+        files.write(folder / "model.json", json.dumps(self.record, indent=2, ensure_ascii=False) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> "Forecaster":

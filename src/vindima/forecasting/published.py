@@ -59,7 +59,7 @@ def against_actual(
     cutoff are two publications, each with its own rows.
     """
     key = ["series", "year"]
-    frames = [pd.DataFrame(columns=["vintage", *schemas.FORECASTS.schema.columns, "naive"])]
+    frames = [pd.DataFrame(columns=["vintage", *schemas.FORECASTS.columns, "naive"])]
     for vintage, table in published.items():
         known = prices[prices["year"] <= table["cutoff"].iloc[0]].sort_values("year")
         last = known.groupby("series")["price_usd_kg"].last()

@@ -22,19 +22,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pandera.pandas as pa
 from scipy import optimize, special
 
 from vindima.errors import VindimaError
 from vindima.etl import schemas
-from vindima.etl.schemas import FIRST_YEAR_IN_REAIS, QUANTILES, SIDES
-from vindima.forecasting.eligibility import COUNTRY_KG, NEVER_FORECAST
+from vindima.etl.schemas import EFFECTS, FEWEST_YEARS, FIRST_YEAR_IN_REAIS, INPUTS, QUANTILES, SIDES
+from vindima.forecasting.eligibility import COUNTRY_KG
 from vindima.forecasting.stored import six_digits
 from vindima.labels import FLOWS, Language, number, series_name
+from vindima.series import NEVER_FORECAST
 
 LANGUAGES: tuple[Language, ...] = ("en", "pt")
-FEWEST_YEARS = 12
-"""Years with changes of price and input below which nothing is estimated."""
 NOISE_POWER = 0.25
 """Of the volume, in how large a change of price is usual: 0.1 to 0.5 fit the changes to 2023 about as well."""
 WILD = 2.0
@@ -142,9 +140,6 @@ SALES = {
 }
 
 
-INPUTS = ("harvest", "imports", "exports", "sales", "exchange_rate")
-
-
 def quantity(name: str, product: str) -> Quantity:
     """The published quantity that the input `name` means for `product`.
 
@@ -166,41 +161,6 @@ def quantity(name: str, product: str) -> Quantity:
             f"juice, so there is a {name} of {', '.join(published)}, of {product} none"
         )
     return published[product]
-
-
-_finite = pa.Check(np.isfinite)
-_positive = [pa.Check.gt(0), _finite]
-_year = pa.Column("int16", pa.Check.in_range(1900, 2200))
-EFFECTS = schemas.Contract(
-    "effects",
-    ("input", "flow", "product"),
-    pa.DataFrameSchema(
-        {
-            "input": pa.Column(str, pa.Check.isin(INPUTS)),
-            "flow": pa.Column(str, pa.Check.isin(tuple(FLOWS))),
-            "product": pa.Column(str),
-            "elasticity": pa.Column(float, _finite),
-            "se": pa.Column(float, _positive),
-            "df": pa.Column(float, _positive),
-            "elasticity_alone": pa.Column(float, _finite),
-            "se_alone": pa.Column(float, _positive),
-            "n_series": pa.Column("int16", pa.Check.ge(1)),
-            "n_changes": pa.Column("int16", pa.Check.ge(1)),
-            "n_years": pa.Column("int16", pa.Check.ge(FEWEST_YEARS)),
-            "first_year": _year,
-            "last_year": _year,
-            "unit": pa.Column(str),
-            "baseline": pa.Column(float, _positive),
-            "baseline_year": _year,
-            "lowest": pa.Column(float, _positive),
-            "highest": pa.Column(float, _positive),
-            "largest_change": pa.Column(float, _positive),
-        },
-        strict=True,
-        ordered=True,
-        unique=["input", "flow", "product"],
-    ),
-)
 
 
 # ---- estimation

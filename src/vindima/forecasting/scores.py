@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from vindima import files
 from vindima.errors import VindimaError
 from vindima.etl.schemas import QUANTILES, SIDES
-from vindima.forecasting.stored import six_digits, write_text
+from vindima.forecasting.stored import six_digits
+from vindima.series import is_total
 
 SCORED_HORIZONS = (1, 2, 3)
 ACTUALS = {"corrected": "actual", "published": "actual_published"}
@@ -48,7 +50,7 @@ def log_errors(scored: pd.DataFrame) -> pd.DataFrame:
     }
     widths = {f"width_{level}": quantiles[high] - quantiles[low] for level, (low, high) in SIDES.items()}
     return rows[[*_KEY, "model"]].assign(
-        total=rows["series"].str.count(r"\.") == 1,
+        total=is_total(rows["series"]),
         absolute=error.abs(),
         square=error**2,
         pinball=sum(losses) / len(losses),
@@ -196,12 +198,12 @@ def metrics(table: pd.DataFrame, model: str) -> dict[str, dict]:
 
 def write_metrics(stand: dict[str, dict], path: Path) -> None:
     """Write the answer of `metrics` to `path` as JSON."""
-    write_text(json.dumps(stand, indent=2) + "\n", path)
+    files.write(path, json.dumps(stand, indent=2) + "\n")
 
 
 def write_stand(table: pd.DataFrame, path: Path) -> None:
     """Write the answer of `stand` to `path` as CSV."""
-    write_text(table.to_csv(index=False, lineterminator="\n"), path)
+    files.write(path, table.to_csv(index=False, lineterminator="\n"))
 
 
 def choose(scored: pd.DataFrame, candidates: Iterable[str]) -> tuple[str, dict[str, float]]:

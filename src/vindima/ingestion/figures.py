@@ -111,17 +111,13 @@ def write(raw_dir: Path, figures_dir: Path) -> None:
 def save(bundled: Bundled, recorded: Iterable[Mapping[str, Any]], figures_dir: Path) -> None:
     """Write a vintage, with the `recorded` history of what changed before it, to `figures_dir`; all or nothing."""
     footnotes = [[note.table, note.year, note.label, note.figure] for note in bundled.footnotes]
-    contents = {
-        HISTORY: _csv_text([revisions.COLUMNS, *(line.values() for line in recorded)]),
-        DESCRIPTIONS: _csv_text(_description_lines(bundled.tables)),
-        CELLS: _csv_text(_cell_lines(bundled.tables)),
-        FOOTNOTES: _csv_text([FOOTNOTE_COLUMNS, *footnotes]),
+    tables: dict[str, Iterable[Iterable[object]]] = {
+        HISTORY: [revisions.COLUMNS, *(line.values() for line in recorded)],
+        DESCRIPTIONS: _description_lines(bundled.tables),
+        CELLS: _cell_lines(bundled.tables),
+        FOOTNOTES: [FOOTNOTE_COLUMNS, *footnotes],
     }
-    figures_dir.mkdir(parents=True, exist_ok=True)
-    for name, text in contents.items():
-        (figures_dir / f".{name}.new").write_text(text, encoding="utf-8", newline="")
-    for name in contents:
-        (figures_dir / f".{name}.new").replace(figures_dir / name)
+    files.write_all({figures_dir / name: files.csv_text(lines) for name, lines in tables.items()})
 
 
 def read(figures_dir: Path) -> Bundled:
@@ -306,9 +302,3 @@ def _recorded(path: Path, number: int, line: dict[str, str]) -> dict[str, Any]:
         name: field if name in texts else int(field) if field and name in ("row", "year") else field or None
         for name, field in line.items()
     }
-
-
-def _csv_text(lines: Iterable[Iterable[object]]) -> str:
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(lines)
-    return text.getvalue()

@@ -19,6 +19,7 @@ from bs4 import BeautifulSoup, SoupStrainer, Tag
 
 from vindima.errors import VindimaError
 from vindima.ingestion.catalogue import Table
+from vindima.ingestion.reply import WrongReply
 
 NUMBER = re.compile(r"(?:[0-9]{1,3}(?:\.[0-9]{3})+|[0-9]+)(?:,[0-9]+)?")
 """A number: `1234`, `1.234`, `1234,5`, `1.234,5`; a point groups thousands, a comma starts decimals."""
@@ -43,10 +44,6 @@ SOUGHT = SoupStrainer(class_=re.compile("btn_opt|btn_sopt|footer_content|lbl_pes
 
 TITLE = re.compile(r"(.*?) ?\[([0-9]{4})\]")
 LIMITS = re.compile(r"\[([0-9]{4})-([0-9]{4})\]")
-
-
-class WrongAnswer(VindimaError):
-    """What arrived is not what was asked for, or not all of it; asking again may help."""
 
 
 @dataclass(frozen=True)
@@ -203,14 +200,14 @@ def read_layout(data: bytes, table: Table) -> Layout:
     """Split a download into header and records; the header's own content tells the separator.
 
     The separator is whatever single character stands before the first year. Blank lines are left out.
-    Raises WrongAnswer for an empty file, for a page or words in place of a table, and for a file that was cut
+    Raises WrongReply for an empty file, for a page or words in place of a table, and for a file that was cut
     off; VindimaError for a header that is not understood, and a row of another width than the header.
     """
     where = _where(table)
     if not data.strip():
-        raise WrongAnswer(f"{where}: expected a table, got an empty file")
+        raise WrongReply(f"{where}: expected a table, got an empty file")
     if data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
-        raise WrongAnswer(f"{where}: expected a table, got an HTML page: {_excerpt(data)}")
+        raise WrongReply(f"{where}: expected a table, got an HTML page: {_excerpt(data)}")
     text, encoding = _decode(data)
     first_line = re.split(r"[\r\n]+", text.lstrip("\r\n"), maxsplit=1)[0]
     # `"Id";"País"; " 1970"`: between a separator and a year may stand spaces and quotation marks.
@@ -220,14 +217,14 @@ def read_layout(data: bytes, table: Table) -> Layout:
         lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
     except (csv.Error, TypeError, ValueError) as error:
         unfinished = "unexpected end of data" in str(error)
-        raise (WrongAnswer if unfinished else VindimaError)(
+        raise (WrongReply if unfinished else VindimaError)(
             f"{where}: the file cannot be split into rows: {error}"
         ) from None
     header, *records = [line for line in lines if any(name.strip() for name in line)] or [[]]
     if not any(YEAR.fullmatch(name.strip()) for name in header):
-        raise WrongAnswer(f"{where}: expected a table whose header names years, got {_excerpt(data)}")
+        raise WrongReply(f"{where}: expected a table whose header names years, got {_excerpt(data)}")
     if not records:
-        raise WrongAnswer(f"{where}: expected rows below the header, got none")
+        raise WrongReply(f"{where}: expected rows below the header, got none")
     columns = read_columns(header, table)
     width = 1 + max(columns.known)
     for position, record in enumerate(records, 1):
@@ -237,7 +234,7 @@ def read_layout(data: bytes, table: Table) -> Layout:
         label = record[columns.label].strip() if len(record) > columns.label else ""
         words = f"{table.slug}, row {position} ({label}): expected {len(header)} columns, got {len(record)}"
         if position == len(records) and len(record) < width:
-            raise WrongAnswer(f"{words}: the file ends in the middle of its last row")
+            raise WrongReply(f"{words}: the file ends in the middle of its last row")
         raise VindimaError(words)
     return Layout(
         encoding=encoding,
@@ -305,7 +302,7 @@ def repaired(text: str) -> str:
 def read_menu(data: bytes) -> list[tuple[str, str]]:
     """The option buttons of any page: [('opt_02', 'Produção'), …].
 
-    Raises WrongAnswer for what is not a whole page of the site.
+    Raises WrongReply for what is not a whole page of the site.
     """
     return _menu(data, "btn_opt")
 
@@ -313,7 +310,7 @@ def read_menu(data: bytes) -> list[tuple[str, str]]:
 def read_submenu(data: bytes) -> list[tuple[str, str]]:
     """The sub-option buttons of an option's page: [('subopt_01', 'Viníferas'), …]; empty for none.
 
-    Raises WrongAnswer for what is not a whole page of the site.
+    Raises WrongReply for what is not a whole page of the site.
     """
     return _menu(data, "btn_sopt")
 
@@ -321,27 +318,25 @@ def read_submenu(data: bytes) -> list[tuple[str, str]]:
 def read_page(data: bytes, table: Table, year: int | None = None) -> Page:
     """The page of `table`: its year, year limits, sub-options, download link, rows, totals and footnotes.
 
-    Raises WrongAnswer for a page without the data table or without rows in it, one that was cut off, and one of
+    Raises WrongReply for a page without the data table or without rows in it, one that was cut off, and one of
     another table or of another year than asked; VindimaError for a page that is not understood.
     """
     where = f"{table.slug}{f' {year}' if year else ''} (index.php?{table.query})"
     soup, remarks = _soup(data)
     table_tag = soup.find(class_="tb_dados")
     if table_tag is None:
-        raise WrongAnswer(f"{where}: expected a page with a data table, got {_excerpt(data)}")
+        raise WrongReply(f"{where}: expected a page with a data table, got {_excerpt(data)}")
     if not _ends(data):
-        raise WrongAnswer(
-            f"{where}: expected a page that ends with </html>, got one that ends {_excerpt(data[-80:])}"
-        )
+        raise WrongReply(f"{where}: expected a page that ends with </html>, got one that ends {_excerpt(data[-80:])}")
     title_line, limits_line = _first_text(soup, "text_center"), _first_text(soup, "lbl_pesq")
     title = TITLE.fullmatch(title_line) or _missing(where, "a title that ends with [year]", title_line)
     limits = LIMITS.search(limits_line) or _missing(where, "year limits such as [1970-2023]", limits_line)
     addresses = [str(link.get("href")) for link in soup.find_all(class_="footer_content")]
     downloads = [address for address in addresses if address.startswith("download/")]
     if table.download_path not in downloads and _plain(title[1]) != _plain(table.title_pt):
-        raise WrongAnswer(f"{where}: expected {table.title_pt!r}, got the page of {title[1]!r}")
+        raise WrongReply(f"{where}: expected {table.title_pt!r}, got the page of {title[1]!r}")
     if year is not None and int(title[2]) != year:
-        raise WrongAnswer(f"{where}: expected the page of {year}, got that of {title[2]}")
+        raise WrongReply(f"{where}: expected the page of {year}, got that of {title[2]}")
     width = 1 + len(table.measures)
     headings = [_text(heading) for head in _children(table_tag, "thead") for heading in head.find_all("th")]
     if len(headings) != width:
@@ -355,7 +350,7 @@ def read_page(data: bytes, table: Table, year: int | None = None) -> Page:
         label, *figures = map(_text, cells)
         rows.append(PageRow(label, None if table.is_trade else _level(cells[0]), tuple(figures)))
     if not rows:
-        raise WrongAnswer(f"{where}: expected rows in the data table, got none")
+        raise WrongReply(f"{where}: expected rows in the data table, got none")
     totals = [_text(cell) for foot in _children(table_tag, "tfoot") for cell in foot.find_all("td")]
     if len(totals) != width:
         raise VindimaError(f"{where}: expected a total of {width} cells, got {len(totals)}")
@@ -449,7 +444,7 @@ def _menu(data: bytes, name: str) -> list[tuple[str, str]]:
     """The buttons of class `name` on a whole page of the site."""
     soup, _ = _soup(data)
     if not soup.find(class_="btn_opt") or not _ends(data):
-        raise WrongAnswer(f"index.php: expected a page with the site's option buttons, got {_excerpt(data)}")
+        raise WrongReply(f"index.php: expected a page with the site's option buttons, got {_excerpt(data)}")
     return _buttons(soup, name)
 
 

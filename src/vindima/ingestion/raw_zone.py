@@ -13,7 +13,7 @@ import shutil
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -25,44 +25,17 @@ from filelock import FileLock, Timeout
 from vindima.errors import VindimaError
 from vindima.ingestion.catalogue import TABLES
 from vindima.ingestion.parse import Note, PageRow, RawTable, Row
+from vindima.ingestion.reply import Reply
 
 FRESH_FOR = timedelta(hours=24)
 """How long what a stopped run received is taken without asking the source again."""
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What the source answered at a site-relative `address`, and its validators for asking again."""
-
-    address: str
-    data: bytes
-    retrieved_at: str
-    status: int = 200
-    etag: str | None = None
-    last_modified: str | None = None
-
-    @property
-    def sha256(self) -> str:
-        """Of the bytes, in hexadecimal digits."""
-        return hashlib.sha256(self.data).hexdigest()
-
-    def record(self) -> dict[str, Any]:
-        """What a manifest says of the answer itself; validators only where the source gave some."""
-        validators = {"etag": self.etag, "last_modified": self.last_modified}
-        return {
-            "address": self.address,
-            "retrieved_at": self.retrieved_at,
-            "status": self.status,
-            "sha256": self.sha256,
-            "bytes": len(self.data),
-        } | {name: value for name, value in validators.items() if value}
-
-
-def entry(slug: str, answer: Answer, rows: Sequence[Row | PageRow], method: str, *notes: str) -> dict[str, Any]:
+def entry(slug: str, reply: Reply, rows: Sequence[Row | PageRow], method: str, *notes: str) -> dict[str, Any]:
     """What the manifest says of a file that held `rows`; `method` is csv (a download) or pages (an HTML page)."""
     return {
         "slug": slug,
-        **answer.record(),
+        **reply.record(),
         "rows": len(rows),
         "cells": sum(len(row.cells) for row in rows),
         "method": method,
@@ -87,7 +60,7 @@ def vintage(files: Sequence[Mapping[str, Any]]) -> str:
 
 
 class Draft:
-    """A raw zone in the making, beside the one at `raw_dir`, which it replaces by `publish` or never.
+    """A raw zone in the making, beside the one at `raw_dir`, which it replaces by `put_in_place` or never.
 
     With `resume` a draft that a stopped run from the same source left is gone on with; without, it is emptied. Use it
     as a context manager: it holds a lock, and raises VindimaError where another collection holds it. Its methods may
@@ -115,7 +88,7 @@ class Draft:
             self._alone.acquire()
         except Timeout:
             raise VindimaError(f"another collection is writing {self._raw_dir}: wait for it to end") from None
-        # A run that was killed between the two renames of `publish` left the old zone aside.
+        # A run that was killed between the two renames of `put_in_place` left the old zone aside.
         if self._replaced.exists():
             if self._raw_dir.exists():
                 shutil.rmtree(self._replaced)
@@ -145,30 +118,30 @@ class Draft:
             shutil.rmtree(self.folder, ignore_errors=True)
         self._alone.release()
 
-    def fresh(self, address: str) -> Answer | None:
+    def fresh(self, address: str) -> Reply | None:
         """What this run received, or one that was stopped, in the last day; None for nothing, or damaged bytes."""
         return _stored(self._fresh.get(address), self.folder)
 
-    def earlier(self, address: str) -> Answer | None:
+    def earlier(self, address: str) -> Reply | None:
         """What is on hand from before that, where the source gave a validator with it."""
         for records, folder in ((self._stale, self.folder), (self._before, self._raw_dir)):
             record = records.get(address, {})
-            if ("etag" in record or "last_modified" in record) and (answer := _stored(record, folder)):
-                return answer
+            if ("etag" in record or "last_modified" in record) and (reply := _stored(record, folder)):
+                return reply
         return None
 
-    def keep(self, answer: Answer) -> None:
-        """Write an answer that was found good, so that a run that goes on with this draft need not ask again."""
-        (self.folder / "files" / file_name(answer.address)).write_bytes(answer.data)
+    def keep(self, reply: Reply) -> None:
+        """Write a reply that was found good, so that a run that goes on with this draft need not ask again."""
+        (self.folder / "files" / file_name(reply.address)).write_bytes(reply.data)
         with self._lock:
-            self._fresh[answer.address] = record = answer.record()
+            self._fresh[reply.address] = record = reply.record()
             self._journal.write(json.dumps(record) + "\n")
             self._journal.flush()
 
-    def forget(self, answers: Iterable[Answer]) -> None:
+    def forget(self, replies: Iterable[Reply]) -> None:
         """Let what was received be asked for again."""
-        for answer in answers:
-            (self.folder / "files" / file_name(answer.address)).unlink(missing_ok=True)
+        for reply in replies:
+            (self.folder / "files" / file_name(reply.address)).unlink(missing_ok=True)
 
     def add(self, table: RawTable, files: Sequence[dict[str, Any]]) -> None:
         """Write a table, and remember the manifest's entries of the files that it came from."""
@@ -203,7 +176,7 @@ class Draft:
         _write_json(self.folder / "manifest.json", manifest)
         return manifest
 
-    def publish(self) -> None:
+    def put_in_place(self) -> None:
         """Replace the raw zone with this draft; the old zone survives any failure."""
         self._journal_path.unlink()
         if self._raw_dir.exists():
@@ -266,15 +239,15 @@ def _collected_before(raw_dir: Path, source: str) -> dict[str, dict[str, Any]]:
     return {file["address"]: file for file in manifest["files"]} if manifest["source"] == source else {}
 
 
-def _stored(record: Mapping[str, Any] | None, folder: Path) -> Answer | None:
-    """The answer that a record tells of, with its bytes from `folder`; None where they are not what it says."""
+def _stored(record: Mapping[str, Any] | None, folder: Path) -> Reply | None:
+    """The reply that a record tells of, with its bytes from `folder`; None where they are not what it says."""
     if record is None:
         return None
     names = ("address", "retrieved_at", "status", "etag", "last_modified")
-    answer = Answer(**{name: record[name] for name in names if name in record}, data=b"")
-    path = folder / "files" / file_name(answer.address)
-    answer = replace(answer, data=path.read_bytes() if path.is_file() else b"")
-    return answer if answer.sha256 == record["sha256"] else None
+    reply = Reply(**{name: record[name] for name in names if name in record}, data=b"")
+    path = folder / "files" / file_name(reply.address)
+    reply = replace(reply, data=path.read_bytes() if path.is_file() else b"")
+    return reply if reply.sha256 == record["sha256"] else None
 
 
 def _lines(journal: Path) -> Iterator[dict[str, Any]]:

@@ -21,14 +21,13 @@ from urllib3 import Retry
 from urllib3.exceptions import HTTPError, InvalidHeader, NewConnectionError
 
 from vindima.errors import VindimaError
-from vindima.ingestion.parse import WrongAnswer
-from vindima.ingestion.raw_zone import Answer
+from vindima.ingestion.reply import Reply, WrongReply
 
 USER_AGENT = f"Vindima/{version('vindima')} (research on Brazilian wine statistics; reads at a low rate)"
 CONNECTIONS = 4
 TIMEOUTS = (10, 60)  # seconds to connect, seconds without a byte
-DEADLINE = 300  # seconds for one whole answer
-RETRIES = 5  # after time-outs, broken and wrong answers, 429 and 5xx
+DEADLINE = 300  # seconds for one whole reply
+RETRIES = 5  # after time-outs, broken and wrong replies, 429 and 5xx
 BACKOFF = 1.0  # seconds before the first retry; doubles, with as much again at random
 LONGEST_WAIT = 300  # seconds; a site that asks to be left alone for longer is left alone
 RETRIED = (429, 500, 502, 503, 504)
@@ -40,19 +39,19 @@ T = TypeVar("T")
 class Stock(Protocol):
     """What is on hand of the site from before, by address; see `raw_zone.Draft`."""
 
-    def fresh(self, address: str) -> Answer | None: ...
-    def earlier(self, address: str) -> Answer | None: ...
-    def keep(self, answer: Answer) -> None: ...
+    def fresh(self, address: str) -> Reply | None: ...
+    def earlier(self, address: str) -> Reply | None: ...
+    def keep(self, reply: Reply) -> None: ...
 
 
 class _AskAgain(VindimaError):
-    """No answer, but there may be one later."""
+    """No reply, but there may be one later."""
 
     site_said_when = False
 
 
 class _Refused(VindimaError):
-    """An answer with another status than 200 that asking again does not change."""
+    """A reply with another status than 200 that asking again does not change."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -68,7 +67,7 @@ class Session:
     """Answers of one site, over at most four connections and `requests_per_second` requests (None: no limit).
 
     What is good is kept in `stock`, and what is there and fresh is not asked for. Use it as a context manager: it
-    reads robots.txt first, and leaving it stops what is under way. `now` stamps the answers.
+    reads robots.txt first, and leaving it stops what is under way. `now` stamps the replies.
     """
 
     def __init__(
@@ -84,7 +83,7 @@ class Session:
         self._http = requests.Session()
         self._http.headers["User-Agent"] = USER_AGENT
         self._http.trust_env = urlsplit(self.base).hostname not in LOOPBACK
-        # A session cookie would make PHP answer one request after the other.
+        # A session cookie would make PHP reply one request after the other.
         self._http.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         for scheme in ("http://", "https://"):
             self._http.mount(scheme, HTTPAdapter(pool_maxsize=CONNECTIONS, pool_block=True))
@@ -95,7 +94,7 @@ class Session:
         self._closed = threading.Event()
         self._workers = ThreadPoolExecutor(CONNECTIONS, "collect")
         self._retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type((_AskAgain, WrongAnswer)),
+            retry=tenacity.retry_if_exception_type((_AskAgain, WrongReply)),
             stop=tenacity.stop_after_attempt(1 + RETRIES),
             wait=_wait,
             sleep=tenacity.sleep_using_event(self._closed),
@@ -123,15 +122,15 @@ class Session:
         """Let the progress shown count on as many more requests."""
         self._progress.total = self._progress.n + requests
 
-    def read(self, address: str, reader: Callable[[bytes], T]) -> tuple[Answer, T]:
-        """The answer at a site-relative address, and what `reader` makes of its bytes.
+    def read(self, address: str, reader: Callable[[bytes], T]) -> tuple[Reply, T]:
+        """The reply at a site-relative address, and what `reader` makes of its bytes.
 
-        Asks again after time-outs, broken answers, 429, 5xx and what `reader` calls a `WrongAnswer`; raises
+        Asks again after time-outs, broken replies, 429, 5xx and what `reader` calls a `WrongReply`; raises
         VindimaError where that did not help, and at once for any other failure.
         """
         return next(self.read_all([(address, reader)]))
 
-    def read_all(self, wanted: Iterable[tuple[str, Callable[[bytes], T]]]) -> Iterator[tuple[Answer, T]]:
+    def read_all(self, wanted: Iterable[tuple[str, Callable[[bytes], T]]]) -> Iterator[tuple[Reply, T]]:
         """As `read`, several at once: the results in the order of what is wanted."""
         wanted = list(wanted)
         self._progress.total = max(self._progress.total, self._progress.n + len(wanted))
@@ -140,33 +139,33 @@ class Session:
             self._progress.update()
             yield result
 
-    def _read(self, address: str, reader: Callable[[bytes], T]) -> tuple[Answer, T]:
-        if answer := self._stock.fresh(address):
+    def _read(self, address: str, reader: Callable[[bytes], T]) -> tuple[Reply, T]:
+        if reply := self._stock.fresh(address):
             try:
-                return answer, reader(answer.data)
+                return reply, reader(reply.data)
             except VindimaError:
                 pass
         if not self._robots.can_fetch(f"{self.base}/{address}", USER_AGENT):
             raise VindimaError(f"{self.base}/robots.txt does not allow {address} to be read")
 
-        def ask() -> tuple[Answer, T]:
-            answer = self._ask(address, self._stock.earlier(address))
-            if not answer.data.strip():
-                raise _AskAgain(f"{self.base}/{address}: expected an answer, got an empty one")
-            return answer, reader(answer.data)
+        def ask() -> tuple[Reply, T]:
+            reply = self._ask(address, self._stock.earlier(address))
+            if not reply.data.strip():
+                raise _AskAgain(f"{self.base}/{address}: expected a reply, got an empty one")
+            return reply, reader(reply.data)
 
-        answer, result = self._insist(ask)
-        self._stock.keep(answer)
-        return answer, result
+        reply, result = self._insist(ask)
+        self._stock.keep(reply)
+        return reply, result
 
     def _insist(self, ask: Callable[[], T]) -> T:
         """What `ask` gives, at the latest after `RETRIES` retries."""
         try:
             return self._retrying(ask)
-        except (_AskAgain, WrongAnswer) as error:
+        except (_AskAgain, WrongReply) as error:
             raise VindimaError(f"{error} (asked {1 + RETRIES} times)") from None
 
-    def _ask(self, address: str, earlier: Answer | None = None) -> Answer:
+    def _ask(self, address: str, earlier: Reply | None = None) -> Reply:
         """One request; `earlier` itself, with the time of now, where the site says that it is still so."""
         headers = {"If-None-Match": earlier.etag, "If-Modified-Since": earlier.last_modified} if earlier else {}
         self._wait_for_turn()
@@ -182,7 +181,7 @@ class Session:
             sentence = f"{self.base} cannot be reached ({address}): {_reason(error)}"
             raise (_AskAgain(sentence) if _may_heal(error) else VindimaError(sentence)) from None
         validators = (response.headers.get(name) for name in ("ETag", "Last-Modified"))
-        return Answer(address, data, self._now(), 200, *validators)
+        return Reply(address, data, self._now(), 200, *validators)
 
     def _refusal(self, where: str, response: requests.Response) -> VindimaError:
         sentence = f"{where}: expected status 200, got {response.status_code} {response.reason}"
@@ -234,12 +233,12 @@ def _body(where: str, response: requests.Response) -> bytes:
     while part := response.raw.read1(1 << 16, decode_content=True):
         parts.append(part)
         if time.monotonic() > until:
-            raise _AskAgain(f"{where}: expected the whole answer within {DEADLINE} s, got a part of it")
+            raise _AskAgain(f"{where}: expected the whole reply within {DEADLINE} s, got a part of it")
     return b"".join(parts)
 
 
 def _may_heal(error: Exception) -> bool:
-    """True for a time-out, or an answer that broke off; a refused connection or an unknown name does not heal."""
+    """True for a time-out, or a reply that broke off; a refused connection or an unknown name does not heal."""
     if isinstance(error, requests.exceptions.SSLError):
         return False
     if isinstance(error, requests.ConnectionError) and not isinstance(error, requests.Timeout):

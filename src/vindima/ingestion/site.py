@@ -14,7 +14,8 @@ from vindima.ingestion.catalogue import LIVE, TABLES, Table
 from vindima.ingestion.checks import Disagreement
 from vindima.ingestion.lake import write_snapshot
 from vindima.ingestion.parse import Note, Page, RawTable, Row
-from vindima.ingestion.raw_zone import Answer, Draft
+from vindima.ingestion.raw_zone import Draft
+from vindima.ingestion.reply import Reply
 from vindima.ingestion.session import Session, utc_now
 
 OPTIONS_WITHOUT_TABLES = ("opt_01", "opt_07")
@@ -30,7 +31,7 @@ class Offer:
     first_year: int
     last_year: int
     download: str | None
-    newest: tuple[Answer, Page]
+    newest: tuple[Reply, Page]
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,8 @@ def discover(session: Session) -> dict[str, Offer]:
         raise VindimaError(f"{session.base} does not offer {', '.join(missing)} any more")
     newest = session.read_all((f"index.php?{table.query}", _page_reader(table)) for table in TABLES.values())
     return {
-        slug: Offer(page.first_year, page.last_year, page.download, (answer, page))
-        for slug, (answer, page) in zip(TABLES, newest, strict=True)
+        slug: Offer(page.first_year, page.last_year, page.download, (reply, page))
+        for slug, (reply, page) in zip(TABLES, newest, strict=True)
     }
 
 
@@ -133,7 +134,7 @@ def collect(
             )
         if lake:
             write_snapshot(draft.folder, lake if "://" in lake else str(paths.ROOT / lake), manifest)
-        draft.publish()
+        draft.put_in_place()
     return manifest
 
 
@@ -145,26 +146,26 @@ def _from_download(session: Session, draft: Draft, table: Table, offer: Offer) -
     try:
         if offer.download is None:
             raise VindimaError("the site links to none")
-        answer, raw = session.read(offer.download, lambda data: parse.read_download(data, table))
+        reply, raw = session.read(offer.download, lambda data: parse.read_download(data, table))
     except VindimaError as reason:
         in_place = f"in place of the download: {reason}"
         log.warning("%s: its pages are read %s", table.slug, in_place)
         return _from_pages(session, draft, table, offer, in_place)
-    _check_cells(draft, raw, [answer])
+    _check_cells(draft, raw, [reply])
     withheld = _withheld_years(raw, len(table.measures))
     evenly = raw.years[:: -(-len(raw.years) // SAMPLED)]
     sample = {*evenly, raw.years[-1], *withheld} - {offer.newest[1].year}
     pages = [offer.newest, *session.read_all(_page_requests(table, sorted(sample), offer))]
-    files = [raw_zone.entry(table.slug, answer, raw.rows, "csv", *raw.remarks, *_beyond_download(raw, offer))]
+    files = [raw_zone.entry(table.slug, reply, raw.rows, "csv", *raw.remarks, *_beyond_download(raw, offer))]
     notes, disagreements = [], []
-    for answer, page in pages:
+    for reply, page in pages:
         differing = checks.disagreements(raw, page, table)
         said = [f"footnotes of {page.year}"] if page.year in withheld else []
         if differing:
             log.warning("%s%s", differing[0], f" (and {len(differing) - 1} more)" if len(differing) > 1 else "")
             said.append(f"cells that differ from the download: {len(differing)}")
         if said:
-            files.append(raw_zone.entry(table.slug, answer, page.rows, "pages", *said))
+            files.append(raw_zone.entry(table.slug, reply, page.rows, "pages", *said))
         if page.year in withheld:
             notes += [Note(page.year, text) for text in page.footnotes]
         disagreements += differing
@@ -174,17 +175,15 @@ def _from_download(session: Session, draft: Draft, table: Table, offer: Offer) -
 def _from_pages(session: Session, draft: Draft, table: Table, offer: Offer, *notes: str) -> Collected:
     """Every year of the table from its page; cells as shown: rounded, `-` for zero and for nothing."""
     years = range(offer.first_year, offer.last_year + 1)
-    answers, pages = zip(*session.read_all(_page_requests(table, years, offer)), strict=True)
+    replies, pages = zip(*session.read_all(_page_requests(table, years, offer)), strict=True)
     try:
         raw = _join(table, pages)
     except VindimaError as error:
-        draft.forget(answers)
+        draft.forget(replies)
         raise VindimaError(f"{error}; did the site change while it was read? collect again") from None
-    _check_cells(draft, raw, answers)
-    entries = zip(answers, pages, strict=True)
-    return Collected(
-        raw, [raw_zone.entry(table.slug, answer, page.rows, "pages", *notes) for answer, page in entries]
-    )
+    _check_cells(draft, raw, replies)
+    entries = zip(replies, pages, strict=True)
+    return Collected(raw, [raw_zone.entry(table.slug, reply, page.rows, "pages", *notes) for reply, page in entries])
 
 
 def _page_requests(table: Table, years: Iterable[int], offer: Offer) -> Iterable[tuple[str, Callable[[bytes], Page]]]:
@@ -198,12 +197,12 @@ def _page_reader(table: Table, year: int | None = None) -> Callable[[bytes], Pag
     return lambda data: parse.read_page(data, table, year)
 
 
-def _check_cells(draft: Draft, raw: RawTable, answers: Sequence[Answer]) -> None:
+def _check_cells(draft: Draft, raw: RawTable, replies: Sequence[Reply]) -> None:
     """Refuse a cell that cannot be read, and let its file be asked for again by the next run."""
     try:
         parse.check_cells(raw)
     except VindimaError:
-        draft.forget(answers)
+        draft.forget(replies)
         raise
 
 

@@ -17,8 +17,8 @@ from vindima import paths
 from vindima.errors import VindimaError
 from vindima.etl import price_index
 from vindima.etl.schemas import SIDES
-from vindima.forecasting.eligibility import NEVER_FORECAST
 from vindima.labels import Language
+from vindima.series import NEVER_FORECAST, parts, total_names
 from vindima.serving import auth, price_sentences, store
 
 BODY_BYTES = 1_000_000
@@ -99,7 +99,7 @@ class Answers:
         if series not in self.years:
             return None
         table = self._served.index
-        levels = table.loc[table["flow"] + "." + table["product"] == series, ["year", *price_index.LEVELS]]
+        levels = table.loc[total_names(table) == series, ["year", *price_index.LEVELS]]
         return levels.sort_values("year").astype(object).to_dict("records")
 
     def with_split(self, series: str, span: tuple[int, int] | None) -> bytes:
@@ -143,7 +143,7 @@ class Answers:
         """Why there is no forecast of `series`, in a sentence."""
         if series not in self._prices:
             return f"There is no series {series}; GET /v1/series lists them."
-        if series.rpartition(".")[2] in NEVER_FORECAST:
+        if parts(series)[2] in NEVER_FORECAST:
             return f"{series} has prices but is not forecast: it is not one foreign country."
         cutoff = self.provenance["cutoff"]
         last = self._prices[series][-1]["year"]

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from vindima.etl.price_index import Drift, FewMatched, Note, Split
 from vindima.labels import FLOWS, TRADE_PRODUCTS, Language, number
+from vindima.series import parts
 
 SENTENCE = {
     "en": "From {first} to {last} the unit value of {flow} of {product} (nominal US$ FOB a kilogram) changed by "
@@ -39,7 +40,7 @@ DRIFT = {
 
 def sentence(change: Split, language: Language) -> str:
     """The split in words: per cent, which multiply, and log points (100 × ln), which add up but for the rounding."""
-    flow, product = change.series.split(".")
+    flow, product, _ = parts(change.series)
     factors = {"unit_value": change.unit_value, "price": change.price, "mix": change.mix}
     return SENTENCE[language].format(
         first=change.first,

@@ -15,6 +15,7 @@ from vindima.etl.schemas import FIRST_YEAR_IN_REAIS, SIDES
 from vindima.forecasting.eligibility import COUNTRY_KG, COUNTRY_YEARS
 from vindima.forecasting.scores import FEWEST_FORECASTS
 from vindima.labels import FLOWS, TRADE_PRODUCTS, Language, counted, country_name, number, series_name
+from vindima.series import total_names
 from vindima.serving import charts, price_sentences
 from vindima.serving.store import ServedSet
 from vindima.templates import render
@@ -266,7 +267,7 @@ def _price_or_mix(served: ServedSet, series: str, language: Language) -> dict[st
     change = price_index.split(served.index, series, *years)
     source = charts.source_line(served.provenance, language, "index")
     alone = charts.price_and_mix(levels, language, series_name(series, language), source)
-    table = served.index[served.index["flow"] + "." + served.index["product"] == series]
+    table = served.index[total_names(served.index) == series]
     words = WORDS["download_index"][language], WORDS["picture"][language]
     return {
         "sentence": price_sentences.sentence(change, language),

@@ -4,7 +4,6 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,56 +11,28 @@ import pandas as pd
 
 from vindima import paths
 from vindima.errors import VindimaError
-from vindima.etl import price_index, quality, schemas
+from vindima.etl import schemas
 from vindima.forecasting import scores
 
 SOURCE = "Embrapa Uva e Vinho, Vitibrasil; unit values computed by Vindima"
 
-REQUIRED = (
+DOCUMENTS = (
     "data/raw/manifest.json",
-    "data/tidy/production.parquet",
-    "data/tidy/sales.parquet",
-    "data/tidy/processing.parquet",
-    "data/tidy/trade.parquet",
-    "data/tidy/totals.parquet",
-    "data/tidy/corrections.parquet",
-    "data/tidy/findings.parquet",
-    "data/tidy/crosscheck.parquet",
-    "data/tidy/flags.parquet",
-    "data/prices/prices.parquet",
-    "data/prices/index.parquet",
-    "data/prices/exchange_rates.parquet",
-    "data/prices/price_levels.parquet",
-    "data/prices/enrichment_sources.parquet",
-    "data/backtest/backtest.parquet",
-    "data/benchmark/benchmark.parquet",
-    "data/forecasts/forecasts.parquet",
+    "data/prices/base_year.json",
     "models/model.json",
     "models/card.md",
+    "models/card.pt-BR.md",
     "reports/metrics.json",
-    "reports/counts.csv",
 )
+FILES = (*DOCUMENTS, *(contract.path for contract in schemas.CONTRACTS if contract is not schemas.SCORES))
+"""What a set holds, by name in the project."""
 TRIES = 20
 """How often a set that is replaced while it is read is read anew."""
-ACCOMPANYING = ("models/*.parquet", "models/card*.md")
-
-_PRICE_COLUMNS = frozenset({"series", "flow", "product", "country", "year", "quantity_kg", "value_usd",
-                            "price_usd_kg", "price_usd_kg_real", "price_brl_kg", "price_brl_kg_real",
-                            "corrected"})  # fmt: skip
-_INDEX_COLUMNS = frozenset({"flow", "product", "year", *price_index.LEVELS})
-_FORECAST_COLUMNS = frozenset({"series", "cutoff", "horizon", "year", "model", "forecast",
-                               "q025", "q10", "q50", "q90", "q975"})  # fmt: skip
-_BACKTEST_COLUMNS = _FORECAST_COLUMNS | {"actual", "actual_published"}
-_REVIEW_CONTRACTS = {
-    contract.name: contract
-    for contract in (schemas.TOTALS, schemas.CORRECTIONS, schemas.FINDINGS, schemas.CROSSCHECK, schemas.FLAGS)
-}
-_COUNT_COLUMNS = frozenset({"table", "year", "rows", "cells", *quality.KINDS, "corrected"})
 
 
 @dataclass(frozen=True)
 class Review:
-    """How far the figures can be trusted: the tables of the same names in data/tidy, and reports/counts.csv."""
+    """How far the figures can be trusted: the tables of the same names in the contracts."""
 
     counts: pd.DataFrame
     totals: pd.DataFrame
@@ -69,6 +40,11 @@ class Review:
     findings: pd.DataFrame
     crosscheck: pd.DataFrame
     flags: pd.DataFrame
+
+
+REVIEWED = (
+    schemas.COUNTS, schemas.TOTALS, schemas.CORRECTIONS, schemas.FINDINGS, schemas.CROSSCHECK, schemas.FLAGS,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -93,20 +69,20 @@ class ServedSet:
     provenance: dict
 
 
-def publish(root: Path = paths.ROOT, served: Path = paths.SERVED) -> Path:
+def switch(root: Path = paths.ROOT, served: Path = paths.SERVED) -> Path:
     """The folder `served`, now holding what the pipeline left under `root`.
 
     The set is copied aside and checked first, so that a reader sees the old set or the new one.
     Raises VindimaError, and leaves the old set, where a file is missing or damaged.
     """
-    for name in REQUIRED:
+    for name in FILES:
         if not (root / name).is_file():
-            raise VindimaError(f"{name} is missing in {root}, so nothing was published: run `make`")
+            raise VindimaError(f"{name} is missing in {root}, so the set was not switched: run `make`")
     served.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f"{served.name}-", dir=served.parent))
     try:
         aside.chmod(0o755)
-        for name in _names(root):
+        for name in FILES:
             (aside / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(root / name, aside / name)
         _read(aside, shown_as=root)
@@ -117,7 +93,7 @@ def publish(root: Path = paths.ROOT, served: Path = paths.SERVED) -> Path:
 
 
 def load(served: Path = paths.SERVED) -> ServedSet:
-    """The set in `served`, read from one published set even while another takes its place.
+    """The set in `served`, read from one set even while another takes its place.
 
     Raises VindimaError where the set is missing or damaged.
     """
@@ -137,21 +113,12 @@ def load(served: Path = paths.SERVED) -> ServedSet:
     raise VindimaError(f"{served} was replaced {TRIES} times while it was being read: try again")
 
 
-def _names(root: Path) -> Iterator[str]:
-    """Names, relative to `root`, of all files of a set."""
-    yield from REQUIRED
-    for pattern in ACCOMPANYING:
-        for path in sorted(root.glob(pattern)):
-            if (name := path.relative_to(root).as_posix()) not in REQUIRED:
-                yield name
-
-
 def _previous(served: Path) -> Path:
     return served.with_name(f"{served.name}-previous")
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
-    """What tells one published folder from the next of the same name; None where there is none."""
+    """What tells one set from the next of the same name; None where there is none."""
     try:
         status = folder.stat()
     except FileNotFoundError:
@@ -174,28 +141,23 @@ def _switch(aside: Path, served: Path) -> None:
 
 
 def _read(folder: Path, shown_as: Path) -> ServedSet:
-    for name in REQUIRED:
+    for name in FILES:
         if not (folder / name).is_file():
             raise VindimaError(f"{name} is missing in {shown_as}: run `make`")
     manifest, _ = _mapping(folder, "data/raw/manifest.json", {"vintage"}, shown_as)
     model, model_sha256 = _mapping(folder, "models/model.json", {"model", "vintage", "cutoff", "horizon"}, shown_as)
     metrics, _ = _mapping(folder, "reports/metrics.json", set(), shown_as)
-    prices = _table(folder, "data/prices/prices.parquet", _PRICE_COLUMNS, shown_as)
-    backtest = _table(folder, "data/backtest/backtest.parquet", _BACKTEST_COLUMNS, shown_as)
+    money, _ = _mapping(folder, "data/prices/base_year.json", {"base_year"}, shown_as)
+    prices = _table(folder, schemas.PRICES, shown_as)
+    backtest = _table(folder, schemas.BACKTEST, shown_as)
     found = ServedSet(
         prices=prices,
-        base_year=_base_year(prices, shown_as),
-        index=_table(folder, "data/prices/index.parquet", _INDEX_COLUMNS, shown_as),
-        forecasts=_table(folder, "data/forecasts/forecasts.parquet", _FORECAST_COLUMNS, shown_as),
+        base_year=_base_year(money["base_year"], prices, shown_as),
+        index=_table(folder, schemas.INDEX, shown_as),
+        forecasts=_table(folder, schemas.FORECASTS, shown_as),
         backtest=backtest,
         record=scores.record(backtest, model["model"]),
-        review=Review(
-            counts=_table(folder, "reports/counts.csv", _COUNT_COLUMNS, shown_as),
-            **{
-                name: _table(folder, f"data/tidy/{name}.parquet", frozenset(contract.schema.columns), shown_as)
-                for name, contract in _REVIEW_CONTRACTS.items()
-            },
-        ),
+        review=Review(**{contract.name: _table(folder, contract, shown_as) for contract in REVIEWED}),
         metrics=metrics,
         manifest=manifest,
         model=model,
@@ -223,26 +185,24 @@ def _mapping(folder: Path, name: str, keys: set[str], shown_as: Path) -> tuple[d
     return found, hashlib.sha256(data).hexdigest()
 
 
-def _table(folder: Path, name: str, columns: frozenset[str], shown_as: Path) -> pd.DataFrame:
+def _table(folder: Path, contract: schemas.Contract, shown_as: Path) -> pd.DataFrame:
+    name = contract.path
     try:
         found = (pd.read_csv if name.endswith(".csv") else pd.read_parquet)(folder / name)
     except (OSError, ValueError) as error:
         raise VindimaError(f"{name} in {shown_as} is damaged ({error}): run `make`") from error
-    if missing := columns - set(found.columns):
+    if missing := set(contract.columns) - set(found.columns):
         raise VindimaError(f"{name} in {shown_as} lacks the columns {sorted(missing)}: run `make`")
     return found
 
 
-def _base_year(prices: pd.DataFrame, shown_as: Path) -> int:
-    """The one year in which every real price is the nominal one."""
-    other = prices.loc[prices["price_usd_kg_real"] != prices["price_usd_kg"], "year"]
-    years = sorted(set(prices["year"].tolist()) - set(other.tolist()))
-    if len(years) != 1:
+def _base_year(given: object, prices: pd.DataFrame, shown_as: Path) -> int:
+    if not isinstance(given, int) or given not in set(prices["year"]):
         raise VindimaError(
-            f"data/prices/prices.parquet in {shown_as}: expected one base year, in which real prices are the nominal "
-            f"ones, got {years}: run `make`"
+            f"data/prices/base_year.json in {shown_as}: expected a year that data/prices/prices.parquet has, "
+            f"got {given}: run `make`"
         )
-    return years[0]
+    return given
 
 
 def _agree(found: ServedSet, shown_as: Path) -> None:

@@ -1,0 +1,33 @@
+"""What a series is called, and what of the codes in its name is no foreign country.
+
+`imports.table_wine` is a total, of all countries; `imports.table_wine.CHL` is what came from one of them.
+"""
+
+import pandas as pd
+
+FLOWS = ("imports", "exports")
+NOT_COUNTRIES = ("OTHER", "UNDECLARED", "SHIP_SUPPLIES")
+"""Codes of what is no country, and stands for other countries every year."""
+NEVER_FORECAST = (*NOT_COUNTRIES, "BRA")
+"""Brazil as an origin is what came back: re-imports."""
+
+
+def parts(series: str) -> tuple[str, str, str | None]:
+    """'imports.table_wine.CHL' → ('imports', 'table_wine', 'CHL'); the country of a total is None."""
+    flow, product, *country = series.split(".")
+    return flow, product, country[0] if country else None
+
+
+def is_total(series: pd.Series) -> pd.Series:
+    """Which of the names are totals."""
+    return series.str.count(r"\.") == 1
+
+
+def total_names(rows: pd.DataFrame) -> pd.Series:
+    """The total that each row of a table with `flow` and `product` belongs to: `imports.table_wine`."""
+    return rows["flow"] + "." + rows["product"]
+
+
+def table_names(rows: pd.DataFrame) -> pd.Series:
+    """The table of the source that each row of a table with `flow` and `product` is from: `imports_table_wine`."""
+    return rows["flow"] + "_" + rows["product"]
