@@ -1,7 +1,7 @@
 """The data-quality report: what was published, what is used, and why, in Portuguese and English."""
 
-import html
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import ipywidgets as widgets
@@ -12,8 +12,9 @@ from vindima.ingestion.catalogue import TABLES
 from vindima.labels import GROUPS, Language, counted, country_name, number
 from vindima.serving import charts, quality_charts
 from vindima.serving.quality_charts import table_title
-from vindima.serving.reports import STYLE, age
+from vindima.serving.reports import age
 from vindima.serving.store import Review, ServedSet
+from vindima.templates import render
 
 WORDS = {
     "title": {"pt": "Quanto se pode confiar nos dados", "en": "How far the data can be trusted"},
@@ -152,21 +153,19 @@ def group_names(totals: pd.DataFrame, language: Language) -> dict[tuple[str, str
     return names
 
 
-def _html_table(heads: Iterable[str], rows: Iterable[Sequence[str]], words: int) -> str:
-    """A table whose first `words` columns are text, set flush left; the others are numbers."""
+@dataclass
+class Section:
+    """A part of the report: its title, the sentence that reads it, a picture and a table, each where there is one.
 
-    def line(cells: Iterable[str], tag: str) -> str:
-        return "<tr>" + "".join(
-            f"<{tag}{' class=word' if position < words else ''}>{html.escape(cell)}</{tag}>"
-            for position, cell in enumerate(cells)
-        ) + "</tr>"  # fmt: skip
+    The first `words` columns of the table are text, the others numbers.
+    """
 
-    body = "".join(line(row, "td") for row in rows)
-    return f'<div class="wide"><table>{line(heads, "th")}{body}</table></div>'
-
-
-def _section(title: str, text: str, *parts: str) -> str:
-    return f"<h2>{html.escape(title)}</h2><p>{html.escape(text)}</p>" + "".join(parts)
+    title: str
+    text: str = ""
+    chart: str = ""
+    headings: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
+    words: int = 1
 
 
 def data_quality_page(served: ServedSet, language: Language) -> str:
@@ -187,12 +186,10 @@ def data_quality_page(served: ServedSet, language: Language) -> str:
         tables=counted(counts["table"].nunique(), *COUNTED_TABLES[language], language),
         corrected=whole(counts["corrected"].sum()), withheld=whole(counts["withheld"].sum()), missing=whole(missing),
     )  # fmt: skip
-    parts = [
-        f"<p>{html.escape(intro)}</p>",
-        _section(word("coverage"), word("coverage_text"), charts.svg(quality_charts.coverage(counts, language))),
-    ]
+    coverage = charts.svg(quality_charts.coverage(counts, language))
+    sections = [Section(word("coverage"), word("coverage_text"), coverage)]
     if len(crosscheck):
-        parts += [_corrections(review, language), _crosscheck(crosscheck, language)]
+        sections += [_corrections(review, language), _crosscheck(crosscheck, language)]
     differs = totals[totals["verdict"] == "differs"]
     said = word("totals_text").format(
         all=whole(len(totals)), equal=whole((totals["verdict"] == "equal").sum()), differs=len(differs),
@@ -200,22 +197,22 @@ def data_quality_page(served: ServedSet, language: Language) -> str:
         alone=whole(totals["verdict"].isin(["aggregate_only", "not_available"]).sum()),
     )  # fmt: skip
     gaps = quality_charts.total_gaps(totals, group_names(totals, language), language)
-    parts.append(_section(word("totals"), said, charts.svg(gaps) if len(differs) else ""))
+    sections.append(Section(word("totals"), said, charts.svg(gaps) if len(differs) else ""))
     said = word("flags_text").format(flags=whole(len(flags)), explained=whole(flags["finding"].notna().sum()))
     by_check = flags.groupby("check")["finding"].agg(["size", "count"]).sort_values("size", ascending=False)
     rows = [
         [CHECKS[str(check)][language], whole(row["size"]), whole(row["count"])] for check, row in by_check.iterrows()
     ]
     heads = [word("check"), word("flagged"), word("explained")]
-    parts.append(_section(word("flags"), said, _html_table(heads, rows, words=1)))
-    parts.append(_section(word("revisions"), *_revisions(served.manifest.get("revisions", []), language)))
+    sections.append(Section(word("flags"), said, headings=heads, rows=rows))
+    sections.append(_revisions(served.manifest.get("revisions", []), language))
     by_table = counts.groupby("table", sort=False)[list(STATUSES)].sum()
     heads = [word("table"), *(STATUSES[status][language] for status in STATUSES)]
     rows = [
         [table_title(str(table), language), *(whole(value) for value in row)]
         for table, row in zip(by_table.index, by_table.to_numpy(), strict=True)
     ]
-    parts.append(f"<h2>{html.escape(word('statuses'))}</h2>" + _html_table(heads, rows, words=1))
+    sections.append(Section(word("statuses"), headings=heads, rows=rows))
     cells = pd.concat([review.corrections, flags[~flags["finding"].isin(review.corrections["finding"])]])["finding"]
     times = cells.value_counts()
     rows = [
@@ -224,8 +221,8 @@ def data_quality_page(served: ServedSet, language: Language) -> str:
         for row in review.findings[review.findings["decision"] == decision].to_dict("records")
     ]
     heads = [word("where"), word("finding"), word("decision"), word("cells")]
-    parts.append(f"<h2>{html.escape(word('register'))}</h2>" + _html_table(heads, rows, words=3))
-    parts.append(f"<h2>{html.escape(word('entries'))}</h2>" + _entries(review.corrections, language))
+    sections.append(Section(word("register"), headings=heads, rows=rows, words=3))
+    sections.append(_entries(review.corrections, language))
     retrieved = served.manifest["retrieved_at"][:10]
     source = word("source").format(
         vintage=served.manifest["vintage"], retrieved=retrieved, last=last, extracted=EXTRACTED
@@ -236,7 +233,8 @@ def data_quality_page(served: ServedSet, language: Language) -> str:
         for section, name in SECTIONS.items()
         if (of_section := ends.index.str.startswith(section)).any()
     }
-    return "".join([*parts, f'<p class="source">{html.escape(f"{source} {age(newest, language)}")}</p>'])
+    source = f"{source} {age(newest, language)}"
+    return render("serving", "quality.html.j2", language, intro=intro, sections=sections, source=source)
 
 
 def _place(finding: Mapping[Any, Any], language: Language) -> str:
@@ -246,7 +244,7 @@ def _place(finding: Mapping[Any, Any], language: Language) -> str:
     return f"{tables}, {first}" + (f"–{last}" if last > first else "")
 
 
-def _corrections(review: Review, language: Language) -> str:
+def _corrections(review: Review, language: Language) -> Section:
     by_year = review.crosscheck.groupby("year").sum(numeric_only=True)
     published = by_year["value_usd_published"] / by_year["quantity_kg_published"]
     used = by_year["value_usd"] / by_year["quantity_kg"]
@@ -258,10 +256,10 @@ def _corrections(review: Review, language: Language) -> str:
         confirmed=(applied["certainty"] == "confirmed").sum(), likely=(applied["certainty"] == "likely").sum(),
     )  # fmt: skip
     chart = charts.svg(quality_charts.corrected_price(review.crosscheck, language))
-    return _section(WORDS["corrections"][language], said, chart)
+    return Section(WORDS["corrections"][language], said, chart)
 
 
-def _crosscheck(crosscheck: pd.DataFrame, language: Language) -> str:
+def _crosscheck(crosscheck: pd.DataFrame, language: Language) -> Section:
     rest = crosscheck[crosscheck["verdict"] != "equal"].fillna(0)
     gaps = (rest["quantity_kg"] - rest["quantity_kg_comexstat"]).abs()
     said = WORDS["crosscheck_text"][language].format(
@@ -270,13 +268,14 @@ def _crosscheck(crosscheck: pd.DataFrame, language: Language) -> str:
         last=crosscheck["year"].max(), rest=number(gaps.max() if len(gaps) else 0, 0, language),
     )  # fmt: skip
     chart = charts.svg(quality_charts.agreement(crosscheck, language))
-    return _section(WORDS["crosscheck"][language], said, chart)
+    return Section(WORDS["crosscheck"][language], said, chart)
 
 
-def _revisions(revisions: list[dict], language: Language) -> tuple[str, str]:
-    """The sentence, and a table: what kinds of change each table had between two vintages."""
+def _revisions(revisions: list[dict], language: Language) -> Section:
+    """What kinds of change each table had between two vintages."""
+    title = WORDS["revisions"][language]
     if not revisions:
-        return WORDS["no_revisions"][language], ""
+        return Section(title, WORDS["no_revisions"][language])
     frame = pd.DataFrame(revisions)
     frame["between"] = frame["from"] + " → " + frame["to"]
     said = WORDS["revisions_text"][language].format(
@@ -290,10 +289,10 @@ def _revisions(revisions: list[dict], language: Language) -> tuple[str, str]:
             counted = (number(times.get(kind, 0), 0, language) for kind in kinds)
             rows.append([str(between), table_title(table, language), *counted])
     heads = [WORDS["between"][language], WORDS["table"][language], *(CHANGES[kind][language] for kind in kinds)]
-    return said, _html_table(heads, rows, words=2)
+    return Section(title, said, headings=heads, rows=rows, words=2)
 
 
-def _entries(register: pd.DataFrame, language: Language) -> str:
+def _entries(register: pd.DataFrame, language: Language) -> Section:
     def pair(kg: float, usd: float) -> str:
         return f"{number(kg, 0, language)} · {number(usd, 0, language)}"
 
@@ -306,7 +305,7 @@ def _entries(register: pd.DataFrame, language: Language) -> str:
         for entry in register.sort_values(["table", "year", "country"]).to_dict("records")
     ]  # fmt: skip
     heads = [WORDS[key][language] for key in ("table", "country", "year", "published", "used", "decision")]
-    return _html_table(heads, rows, words=2)
+    return Section(WORDS["entries"][language], headings=heads, rows=rows, words=2)
 
 
 class DataQuality(widgets.VBox):
@@ -323,5 +322,5 @@ class DataQuality(widgets.VBox):
 
     def _draw(self, _: object) -> None:
         language: Language = self._language.value
-        title = html.escape(WORDS["title"][language])
-        self._page.value = f"{STYLE}<h1>{title}</h1>{data_quality_page(self._served, language)}"
+        title = render("serving", "title.html.j2", language, title=WORDS["title"][language])
+        self._page.value = title + data_quality_page(self._served, language)

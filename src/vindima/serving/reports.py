@@ -1,13 +1,14 @@
 """What the Voila reports show: widgets around the figures of `charts`, in Portuguese and English."""
 
 import base64
-import html
 from collections.abc import Mapping
 from datetime import date
 from functools import partial
+from typing import Any
 
 import ipywidgets as widgets
 import pandas as pd
+from matplotlib.figure import Figure
 
 from vindima.etl import price_index
 from vindima.etl.schemas import FIRST_YEAR_IN_REAIS, SIDES
@@ -17,6 +18,7 @@ from vindima.labels import FLOWS, TRADE_PRODUCTS, Language, counted, country_nam
 from vindima.series import total_names
 from vindima.serving import charts, price_sentences
 from vindima.serving.store import ServedSet
+from vindima.templates import render
 
 WORDS = {
     "title": {"pt": "Quanto custa, e quanto deve custar", "en": "What it costs, and what it is likely to cost"},
@@ -112,30 +114,6 @@ IN_MONEY: Mapping[str, Mapping[Language, str]] = {
     "price_brl_kg_real": {"pt": "em reais de {base_year}", "en": "in reais of {base_year}"},
 }
 
-STYLE = """
-<style>
-.vindima { font: 16px/1.5 Georgia, 'Times New Roman', serif; color: #2b2523; max-width: 60rem; }
-.vindima { box-sizing: border-box; width: 100%; }
-.vindima h1 { font-size: 1.7rem; margin: .2em 0; color: #7b1e3a; }
-.vindima h2 { font-size: 1.25rem; margin: 1.6em 0 .2em; color: #2b2523; }
-.vindima .widget-html-content { font-size: inherit; line-height: inherit; }
-.vindima p { font-size: 16px; line-height: 1.5; margin: .6em 0; }
-.vindima svg { width: 100%; height: auto; }
-.vindima table { border-collapse: collapse; font: 14px/1.6 system-ui, sans-serif; }
-.vindima td, .vindima th { padding: .15rem .9rem .15rem 0; text-align: right; border-bottom: 1px solid #e4e0dc; }
-.vindima .word { text-align: left; vertical-align: top; }
-.vindima .wide { overflow-x: auto; }
-.vindima .widget-html, .vindima .widget-html-content { min-width: 0; width: 100%; max-width: 100%; }
-.vindima p.source { font: 13px/1.5 system-ui, sans-serif; color: #5f5a57; }
-.vindima a { color: #7b1e3a; margin-right: 1.2rem; font: 14px system-ui, sans-serif; }
-</style>
-"""
-
-
-def _link(data: bytes, kind: str, name: str, text: str) -> str:
-    coded = base64.b64encode(data).decode()
-    return f'<a download="{html.escape(name)}" href="data:{kind};base64,{coded}">{html.escape(text)}</a>'
-
 
 def sentence(
     history: pd.DataFrame, forecast: pd.DataFrame, served: ServedSet, language: Language, price: str = charts.NOMINAL
@@ -226,75 +204,78 @@ def age(newest: Mapping[str, int], language: Language, today: date | None = None
     )
 
 
-def _table(forecast: pd.DataFrame, language: Language) -> str:
-    heads = [
-        WORDS["year"],
-        WORDS["median"],
-        *({k: WORDS["band"][k].format(level=n) for k in WORDS["band"]} for n in SIDES),
-    ]
-    lines = ["<tr>" + "".join(f"<th>{html.escape(head[language])}</th>" for head in heads) + "</tr>"]
-    for row in forecast.to_dict("records"):
-        cells = [str(row["year"]), number(row["forecast"], 2, language)]
-        for lower, upper in SIDES.values():
-            cells.append(f"{number(row[lower], 2, language)} – {number(row[upper], 2, language)}")
-        lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
-    return "<table>" + "".join(lines) + "</table>"
-
-
 def outlook_page(served: ServedSet, series: str, language: Language, price: str = charts.NOMINAL) -> str:
     """HTML of one series: the sentence, the chart, the table, two downloads, the source line; of a total its index.
 
     `price` is the column of the price table that the chart shows; the forecast is there for nominal US$ alone.
     """
+    words = {name: text[language] for name, text in WORDS.items()}
     history = served.prices[served.prices["series"] == series].sort_values("year")
     forecast = served.forecasts[served.forecasts["series"] == series].sort_values("horizon")
     shown = forecast if price == charts.NOMINAL else forecast.iloc[:0]
     title, source = series_name(series, language), charts.source_line(served.provenance, language, price)
-    parts = [f"<p>{html.escape(sentence(history, forecast, served, language, price))}</p>"]
+    drawing, downloads = "", []
     if history[price].notna().any():
         chart = partial(charts.fan, history, shown, language, price=price, base_year=served.base_year)
+        drawing = charts.svg(chart())
         columns = ["series", "year", *MONEY, "corrected"]
         both = pd.concat([history[columns], forecast.drop(columns="horizon")])
-        links = _link(both.to_csv(index=False).encode(), "text/csv", f"{series}.csv", WORDS["download"][language])
-        links += _link(
-            charts.png(chart(title=title, source=source)), "image/png", f"{series}.png", WORDS["picture"][language]
-        )
-        parts += [
-            charts.svg(chart()),
-            _table(shown, language) if len(shown) else "",
-            f"<p>{links}</p>",
-        ]
+        downloads = _downloads(both, chart(title=title, source=source), series, words["download"], words["picture"])
     money = IN_MONEY[price][language].format(base_year=served.base_year)
-    unit_value = WORDS["unit_value"][language].format(money=money)
     old = age({TRADE[language]: served.provenance["cutoff"]}, language)
-    parts.append(f'<p class="source">{html.escape(f"{source} {old} {unit_value}")}</p>')
-    return "".join(parts) + _price_or_mix(served, series, language)
+    return render(
+        "serving",
+        "outlook.html.j2",
+        language,
+        words=words,
+        sentence=sentence(history, forecast, served, language, price),
+        chart=drawing,
+        headings=[words["year"], words["median"], *(words["band"].format(level=level) for level in SIDES)],
+        rows=[_cells(row, language) for row in shown.to_dict("records")],
+        downloads=downloads,
+        source=f"{source} {old} {words['unit_value'].format(money=money)}",
+        split=_price_or_mix(served, series, language),
+    )
 
 
-def _price_or_mix(served: ServedSet, series: str, language: Language) -> str:
-    """HTML of the split of a total's unit value over its last ten years; nothing for a country."""
+def _cells(row: Mapping[Any, Any], language: Language) -> list[str]:
+    """A year of the forecast as a line of the table: the year, the median, from – to of each interval."""
+    bands = [" – ".join(number(row[side], 2, language) for side in sides) for sides in SIDES.values()]
+    return [str(row["year"]), number(row["forecast"], 2, language), *bands]
+
+
+def _downloads(
+    table: pd.DataFrame, figure: Figure, name: str, as_table: str, as_picture: str
+) -> list[dict[str, str]]:
+    """A table and a figure as files that the page itself holds, with the words to click on."""
+    files = [
+        ("csv", "text/csv", table.to_csv(index=False).encode(), as_table),
+        ("png", "image/png", charts.png(figure), as_picture),
+    ]
+    return [
+        {"name": f"{name}.{end}", "kind": kind, "data": base64.b64encode(data).decode(), "text": text}
+        for end, kind, data, text in files
+    ]
+
+
+def _price_or_mix(served: ServedSet, series: str, language: Language) -> dict[str, Any] | None:
+    """What the page shows of the split of a total's unit value over its last ten years; None for a country."""
     years = price_index.usual_span(price_index.years_with_trade(served.index, series))
     if years is None:
-        return ""
+        return None
     levels = price_index.span(served.index, series, *years)
     change = price_index.split(served.index, series, *years)
     source = charts.source_line(served.provenance, language, "index")
     alone = charts.price_and_mix(levels, language, series_name(series, language), source)
     table = served.index[total_names(served.index) == series]
-    name = f"{series}.index"
-    links = _link(table.to_csv(index=False).encode(), "text/csv", f"{name}.csv", WORDS["download_index"][language])
-    links += _link(charts.png(alone), "image/png", f"{name}.png", WORDS["picture"][language])
-    notes = [price_sentences.note(note, language) for note in price_index.notes(served.prices, change)]
-    careful = f"<b>{WORDS['careful'][language]}</b> {html.escape(' '.join(notes))}"
-    parts = [
-        f"<h2>{html.escape(WORDS['price_or_mix'][language])}</h2>",
-        f"<p>{html.escape(price_sentences.sentence(change, language))}</p>",
-        charts.svg(charts.price_and_mix(levels, language)),
-        f"<p>{careful}</p>" if notes else "",
-        f"<p>{links}</p>",
-        f'<p class="source">{html.escape(source)} {html.escape(WORDS["same_with_itself"][language])}</p>',
-    ]
-    return "".join(parts)
+    words = WORDS["download_index"][language], WORDS["picture"][language]
+    return {
+        "sentence": price_sentences.sentence(change, language),
+        "chart": charts.svg(charts.price_and_mix(levels, language)),
+        "notes": [price_sentences.note(note, language) for note in price_index.notes(served.prices, change)],
+        "downloads": _downloads(table, alone, f"{series}.index", *words),
+        "source": source,
+    }
 
 
 class Outlook(widgets.VBox):
@@ -355,7 +336,7 @@ class Outlook(widgets.VBox):
         controls = {"flow": self._flow, "product": self._product, "country": self._country, "money": self._money}
         for word, control in controls.items():
             control.description = WORDS[word][language]
-        self._heading.value = f"{STYLE}<h1>{html.escape(WORDS['title'][language])}</h1>"
+        self._heading.value = render("serving", "title.html.j2", language, title=WORDS["title"][language])
         self._page.value = outlook_page(self._served, self._country.value, language, self._money.value)
 
 
