@@ -14,10 +14,10 @@ from tests.conftest import ROOT
 from tests.test_mirror import saved_pages
 from vindima.errors import VindimaError
 from vindima.etl import countries, tidy
-from vindima.etl.countries import ALIASES, country_code
+from vindima.etl.countries import ALIASES, country_code, slug
 from vindima.ingestion import figures
 from vindima.ingestion.parse import RawTable, read_page
-from vindima.labels import country_name, slug
+from vindima.labels import country_name
 from vindima.series import NOT_COUNTRIES
 
 NEVER_PRINTED = {
@@ -263,3 +263,7 @@ def test_what_is_no_country_stays_apart_from_every_country(code: str, printed: p
     assert all(pycountry.countries.get(alpha_3=code) is None for code in NOT_COUNTRIES)
     assert set(trade.loc[trade["country"] == code, "country_pt"]) <= labels
     assert not set(trade.loc[trade["country"] != code, "country_pt"]) & labels
+
+
+def test_slug_is_ascii_words_joined_by_underscores():
+    assert slug("Rubi (Itália, Itália Ro)") == "rubi_italia_italia_ro"

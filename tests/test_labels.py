@@ -24,10 +24,6 @@ def test_unknown_code_is_refused():
         labels.country_name("XXX", "en")
 
 
-def test_slug_is_ascii_words_joined_by_underscores():
-    assert labels.slug("Rubi (Itália, Itália Ro)") == "rubi_italia_italia_ro"
-
-
 @pytest.mark.parametrize(
     ("value", "decimals", "english", "portuguese"),
     [(-1234.5, 1, "−1,234.5", "−1.234,5"), (-0.004, 2, "0.00", "0,00"), (-0.0, 0, "0", "0"), (0.0, 1, "0.0", "0,0")],

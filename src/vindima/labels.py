@@ -2,8 +2,6 @@
 
 import gettext
 import math
-import re
-import unicodedata
 from functools import cache
 from typing import Literal
 
@@ -81,32 +79,3 @@ def counted(count: int, one: str, more: str, language: Language) -> str:
     """1, 'year', 'years', 'en' → '1 year'; 0 is '0 years' in English and '0 ano' in Brazilian Portuguese."""
     singular = LOCALES[language].plural_form(count) == "one"
     return f"{number(count, 0, language)} {one if singular else more}"
-
-
-GROUPS = {
-    "production": {
-        "VINHO DE MESA": "table_wine",
-        "VINHO FINO DE MESA (VINIFERA)": "fine_wine",
-        "SUCO": "juice",
-        "DERIVADOS": "derivatives",
-    },
-    "sales": {
-        "VINHO DE MESA": "table_wine",
-        "VINHO FINO DE MESA": "fine_wine",
-        "VINHO FRIZANTE": "frizzante_wine",
-        "VINHO ORGÂNICO": "organic_wine",
-        "VINHO ESPECIAL": "special_wine",
-        "ESPUMANTES": "sparkling_wine",
-        "SUCO DE UVAS": "grape_juice",
-        "SUCO DE UVAS CONCENTRADO": "concentrated_juice",
-        "OUTROS PRODUTOS COMERCIALIZADOS": "other",
-    },
-    "processing": {"TINTAS": "red", "BRANCAS E ROSADAS": "white_and_rose", "BRANCAS": "white"},
-}
-"""Group rows of each section as the site prints them (single spaces) and their names here."""
-
-
-def slug(name: str) -> str:
-    """'Rubi (Itália, Itália Ro)' → 'rubi_italia_italia_ro': lower-case ASCII words joined by underscores."""
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    return "_".join(re.findall(r"[a-z0-9]+", plain))

@@ -7,13 +7,14 @@ against the downloads that end in 2021, 2022 and 2023 and the pages saved in 202
 
 import difflib
 import gettext
+import re
+import unicodedata
 from collections.abc import Mapping
 from functools import cache
 
 import pycountry
 
 from vindima.errors import VindimaError
-from vindima.labels import slug
 from vindima.series import NOT_COUNTRIES
 
 ALIASES = {
@@ -74,6 +75,12 @@ ALIASES = {
     "Não declarados": "UNDECLARED",
     "Provisão de Navios e Aeronaves": "SHIP_SUPPLIES",
 }
+
+
+def slug(name: str) -> str:
+    """'Rubi (Itália, Itália Ro)' → 'rubi_italia_italia_ro': lower-case ASCII words joined by underscores."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return "_".join(re.findall(r"[a-z0-9]+", plain))
 
 
 @cache

@@ -3,8 +3,29 @@
 import re
 from functools import cache
 
-from vindima.etl.countries import look_up
-from vindima.labels import slug
+from vindima.etl.countries import look_up, slug
+
+GROUPS = {
+    "production": {
+        "VINHO DE MESA": "table_wine",
+        "VINHO FINO DE MESA (VINIFERA)": "fine_wine",
+        "SUCO": "juice",
+        "DERIVADOS": "derivatives",
+    },
+    "sales": {
+        "VINHO DE MESA": "table_wine",
+        "VINHO FINO DE MESA": "fine_wine",
+        "VINHO FRIZANTE": "frizzante_wine",
+        "VINHO ORGÂNICO": "organic_wine",
+        "VINHO ESPECIAL": "special_wine",
+        "ESPUMANTES": "sparkling_wine",
+        "SUCO DE UVAS": "grape_juice",
+        "SUCO DE UVAS CONCENTRADO": "concentrated_juice",
+        "OUTROS PRODUTOS COMERCIALIZADOS": "other",
+    },
+    "processing": {"TINTAS": "red", "BRANCAS E ROSADAS": "white_and_rose", "BRANCAS": "white"},
+}
+"""Group rows of each section as the site prints them (single spaces) and their names here."""
 
 PRODUCTS = {
     "Tinto": "red",

@@ -17,10 +17,9 @@ from vindima.errors import VindimaError
 from vindima.etl import schemas
 from vindima.etl.corrections import check_place, is_span, read_csv
 from vindima.etl.countries import country_code
-from vindima.etl.products import item_code
+from vindima.etl.products import GROUPS, item_code
 from vindima.ingestion.catalogue import TABLES, Table
 from vindima.ingestion.parse import RawTable, amount
-from vindima.labels import GROUPS
 from vindima.series import table_names
 
 REVIEWED = "reviewed.csv"

@@ -12,11 +12,10 @@ from vindima import files
 from vindima.errors import VindimaError
 from vindima.etl import corrections, crosscheck, quality, schemas
 from vindima.etl.countries import country_code
-from vindima.etl.products import item_code, plain_name
+from vindima.etl.products import GROUPS, item_code, plain_name
 from vindima.ingestion import raw_zone
 from vindima.ingestion.catalogue import TABLES, Table
 from vindima.ingestion.parse import CELL, MARKS, RawTable, Row, aggregates, amount, place, row_level
-from vindima.labels import GROUPS
 
 STATUSES = {"": "blank", "nd": "not_available", "*": "withheld", "+": "marked"}
 """What it means that the source prints no number; a page's `-` is a zero unless the year is withheld."""

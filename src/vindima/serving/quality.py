@@ -8,8 +8,9 @@ import ipywidgets as widgets
 import pandas as pd
 
 from vindima.etl.crosscheck import EXTRACTED
+from vindima.etl.products import GROUPS
 from vindima.ingestion.catalogue import TABLES
-from vindima.labels import GROUPS, Language, counted, country_name, number
+from vindima.labels import Language, counted, country_name, number
 from vindima.serving import charts, quality_charts
 from vindima.serving.quality_charts import table_title
 from vindima.serving.reports import age
