@@ -2,16 +2,16 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import linalg, optimize, sparse, special, stats
-from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
+from sktime.forecasting.base import ForecastingHorizon
 from threadpoolctl import threadpool_limits
 
 from vindima.errors import VindimaError
-from vindima.forecasting.level import known
+from vindima.forecasting.level import PanelForecaster, known
 
 SD, PHI, POWER = (1e-3, 3.0), (0.3, 0.997), (-1.0, 2.0)
 SEARCH = {
@@ -38,7 +38,7 @@ REWEIGHTINGS = 5
 ROUNDS, STEPS = 3, 12
 
 
-class JointLevels(BaseForecaster):
+class JointLevels(PanelForecaster):
     r"""Factors that all series share, a level of its own for each, and noise that falls with volume.
 
     For the log real price y of series i, of flow f, product p and country c, in year t:
@@ -60,24 +60,17 @@ class JointLevels(BaseForecaster):
     is maximum likelihood; the weights of Student-t noise lean towards noise, so that the changes of the levels come
     out small (own_sd 0.07 where 0.12 made the data). A parameter that is given is kept.
 
-    fit: y one column of log prices, X the columns `quantity_kg` and `deflator`, both indexed by (series, year),
-    series named `flow.product[.country]`. predict: the median. predict_quantiles: Student-t(4) around it, for the
-    price that will be observed.
-    """
+    fit: y one column of log prices, X the columns `quantity_kg` and `deflator` (others are not read), both indexed by
+    (series, year), series named `flow.product[.country]`, or by the year alone for a single series. predict: the
+    median. predict_quantiles: Student-t(4) around it, for the price that will be observed.
 
-    _config = {"remember_data": False}  # noqa: RUF012
-    _tags = {  # noqa: RUF012
-        "y_inner_mtype": "pd-multiindex",
-        "X_inner_mtype": "pd-multiindex",
-        "capability:multivariate": False,
-        "capability:exogenous": True,
-        "capability:missing_values": True,
-        "capability:insample": False,
-        "capability:pred_int": True,
-        "capability:pred_int:insample": False,
-        "requires-fh-in-fit": False,
-        "X-y-must-have-same-index": True,
-    }
+    >>> import pandas as pd
+    >>> from vindima.forecasting.joint import JointLevels
+    >>> years = pd.period_range("2020", "2023", freq="Y")
+    >>> log_prices = pd.Series([1.0, 1.0, 1.0, 1.0], index=years, name="imports.raisins")
+    >>> JointLevels(own_sd=0.1).fit(log_prices).predict(fh=[1, 2]).round(2).tolist()
+    [1.0, 1.0]
+    """
 
     def __init__(
         self,
@@ -108,10 +101,15 @@ class JointLevels(BaseForecaster):
         self.own_power = own_power
         super().__init__()
 
-    def _fit(self, y: pd.DataFrame, X: pd.DataFrame | None, fh: ForecastingHorizon | None) -> "JointLevels":
+    @classmethod
+    def get_test_params(cls, parameter_set: str = "default") -> list[dict[str, Any]]:
+        """Two quick ones for sktime's own checks: all parameters given, with little noise and with much."""
+        given = {name: start for name, (start, _) in SEARCH.items()}
+        return [given, given | {"noise_sd": 1.0}]
+
+    def _fit_panel(self, y: pd.DataFrame, X: pd.DataFrame | None, given: dict[str, Any]) -> None:
         prices, log_tonnes = known(y, X)
         log_deflator = _log_deflator(X, len(prices))
-        given = {name: getattr(self, name) for name in SEARCH}
         # One thread: these matrices are small, and sums in another order would be other bytes.
         with threadpool_limits(1):
             space = _Space.of(prices.columns, prices.to_numpy() + log_deflator[:, None], log_tonnes)
@@ -121,12 +119,10 @@ class JointLevels(BaseForecaster):
             setattr(self, f"{name}_", value)
         self._space, self._fitted, self._last = space, fitted, (last.mean, last.variance)
         self.series_ = prices.columns
-        return self
 
-    def _ahead(self, fh: ForecastingHorizon) -> tuple[np.ndarray, np.ndarray, pd.MultiIndex]:
+    def _ahead(self, fh: ForecastingHorizon) -> tuple[np.ndarray, np.ndarray, pd.Index]:
         """Median and scale of the log price of each series and horizon, and the index of the answer."""
         steps = [int(step) for step in fh.to_relative(self.cutoff)]
-        index = pd.MultiIndex.from_product([self.series_, fh.to_absolute_index(self.cutoff)])
         system = _system(self._space, self._fitted)
         mean, variance = self._last
         medians, scales = {}, {}
@@ -139,7 +135,7 @@ class JointLevels(BaseForecaster):
                 medians[step] = self._space.prior_mean + loading @ mean
                 scales[step] = np.sqrt(own + system.noise)
         median, scale = (np.stack([by[step] for step in steps], axis=1).ravel() for by in (medians, scales))
-        return median, scale, index
+        return median, scale, self._answer_index(self.series_, fh)
 
     def _predict(self, fh: ForecastingHorizon, X: pd.DataFrame | None) -> pd.DataFrame:
         medians, _, index = self._ahead(fh)

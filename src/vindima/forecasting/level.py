@@ -1,8 +1,11 @@
 """The pooled model: a local level of each log price, with parameters that all series share."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from scipy import optimize, special, stats
+from sktime.datatypes import update_data
 from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
 
 from vindima.errors import VindimaError
@@ -18,7 +21,58 @@ SEARCH = {
 by 0.1 to 300 per cent a year, and noise that falls with volume, not so fast that one large series is exact."""
 
 
-class LocalLevel(BaseForecaster):
+class PanelForecaster(BaseForecaster):
+    """A forecaster that learns from all series of a panel together; what sktime asks of one, written once.
+
+    One series alone, given without the level of series in its index, is a panel of one. `update` takes the new years
+    in: the parameters are estimated anew from all years, or stay as they are with `update_params=False`.
+    """
+
+    _config = {"remember_data": False}  # noqa: RUF012
+    _tags = {  # noqa: RUF012
+        "y_inner_mtype": ["pd.DataFrame", "pd-multiindex"],
+        "X_inner_mtype": ["pd.DataFrame", "pd-multiindex"],
+        "capability:multivariate": False,
+        "capability:exogenous": True,
+        "capability:missing_values": True,
+        "capability:insample": False,
+        "capability:pred_int": True,
+        "capability:pred_int:insample": False,
+        "requires-fh-in-fit": False,
+        "capability:update": True,
+        "X-y-must-have-same-index": True,
+    }
+    _y = _X = None  # sktime makes them only where `remember_data` is on from the start
+
+    def _fit(self, y: pd.DataFrame, X: pd.DataFrame | None, fh: ForecastingHorizon | None) -> "PanelForecaster":
+        return self._learn(y, X, "")
+
+    def _update(
+        self, y: pd.DataFrame, X: pd.DataFrame | None = None, update_params: bool = True
+    ) -> "PanelForecaster":
+        y, X = update_data(self._cur_y, y), update_data(self._cur_X, X)
+        return self._learn(y, X if X is None else X.reindex(y.index), "" if update_params else "_")
+
+    def _learn(self, y: pd.DataFrame, X: pd.DataFrame | None, suffix: str) -> "PanelForecaster":
+        """Estimate from these years, parameters given by the attributes of their names and `suffix`."""
+        self._cur_y, self._cur_X = y, X
+        given = {name: getattr(self, name + suffix) for name in self.get_param_names(sort=False)}
+        if y.index.nlevels == 1:
+            name = str(y.columns[0])
+            y, X = pd.concat({name: y}), X if X is None else pd.concat({name: X})
+        self._fit_panel(y, X, given)
+        return self
+
+    def _fit_panel(self, y: pd.DataFrame, X: pd.DataFrame | None, given: dict[str, Any]) -> None:
+        """Set the fitted attributes from panels; a parameter that is not None in `given` is kept."""
+        raise NotImplementedError
+
+    def _answer_index(self, series: pd.Index, fh: ForecastingHorizon) -> pd.Index:
+        years = fh.to_absolute_index(self.cutoff)
+        return years if self._cur_y.index.nlevels == 1 else pd.MultiIndex.from_product([series, years])
+
+
+class LocalLevel(PanelForecaster):
     r"""A local level for each series, whose observation noise falls with the volume that the series trades.
 
     For the log price y of series i in year t (Harvey 1989, chapter 2, with parameters shared by all series):
@@ -32,24 +86,17 @@ class LocalLevel(BaseForecaster):
     are jointly Student-t. The level starts diffuse at the first price; a year without a price has no
     observation. The parameters maximise the likelihood of all series together; one that is given is kept.
 
-    fit: y one column of log prices, X the column `quantity_kg`, both indexed by (series, year).
-    predict: the level, the same for every horizon. predict_quantiles: Student-t around it, for the price that
-    will be observed: level, its growth with the horizon, and noise.
-    """
+    fit: y one column of log prices, X the column `quantity_kg` (others are not read), both indexed by (series, year),
+    or by the year alone for a single series. predict: the level, the same for every horizon. predict_quantiles:
+    Student-t around it, for the price that will be observed: level, its growth with the horizon, and noise.
 
-    _config = {"remember_data": False}  # noqa: RUF012
-    _tags = {  # noqa: RUF012
-        "y_inner_mtype": "pd-multiindex",
-        "X_inner_mtype": "pd-multiindex",
-        "capability:multivariate": False,
-        "capability:exogenous": True,
-        "capability:missing_values": True,
-        "capability:insample": False,
-        "capability:pred_int": True,
-        "capability:pred_int:insample": False,
-        "requires-fh-in-fit": False,
-        "X-y-must-have-same-index": True,
-    }
+    >>> import pandas as pd
+    >>> from vindima.forecasting.level import LocalLevel
+    >>> years = pd.period_range("2020", "2023", freq="Y")
+    >>> log_prices = pd.Series([0.9, 1.1, 1.0, 1.0], index=years)
+    >>> LocalLevel(level_sd=0.1, noise_sd=0.1).fit(log_prices).predict(fh=[1, 2]).round(2).tolist()
+    [1.0, 1.0]
+    """
 
     def __init__(
         self,
@@ -64,15 +111,15 @@ class LocalLevel(BaseForecaster):
         self.scale_df = scale_df
         super().__init__()
 
-    def _fit(
-        self,
-        y: pd.DataFrame,
-        X: pd.DataFrame | None,
-        fh: ForecastingHorizon | None,
-    ) -> "LocalLevel":
+    @classmethod
+    def get_test_params(cls, parameter_set: str = "default") -> list[dict[str, Any]]:
+        """Two quick ones for sktime's own checks: all parameters given, with little noise and with much."""
+        given = {name: start for name, (start, _) in SEARCH.items()}
+        return [given, given | {"noise_sd": 1.0}]
+
+    def _fit_panel(self, y: pd.DataFrame, X: pd.DataFrame | None, given: dict[str, Any]) -> None:
         prices, log_tonnes = known(y, X)
         observed = prices.to_numpy()
-        given = {name: getattr(self, name) for name in SEARCH}
         free = [name for name, value in given.items() if value is None]
 
         def parameters(logs: np.ndarray) -> dict[str, float]:
@@ -95,15 +142,12 @@ class LocalLevel(BaseForecaster):
         self.level_sd_, self.noise_sd_, self.volume_power_, self.scale_df_ = fitted.values()
         states, _ = _filter(observed, log_tonnes, **fitted)
         self.states_ = pd.DataFrame(states, index=prices.columns)
-        return self
 
-    def _at_horizons(self, fh: ForecastingHorizon) -> tuple[pd.DataFrame, np.ndarray, pd.MultiIndex]:
+    def _at_horizons(self, fh: ForecastingHorizon) -> tuple[pd.DataFrame, np.ndarray, pd.Index]:
         """States repeated for each horizon, the horizons beside them, and the index of the answer."""
         steps = np.asarray(fh.to_relative(self.cutoff), dtype=float)
-        years = fh.to_absolute_index(self.cutoff)
-        index = pd.MultiIndex.from_product([self.states_.index, years])
         states = self.states_.loc[self.states_.index.repeat(len(steps))]
-        return states, np.tile(steps, len(self.states_)), index
+        return states, np.tile(steps, len(self.states_)), self._answer_index(self.states_.index, fh)
 
     def _predict(self, fh: ForecastingHorizon, X: pd.DataFrame | None) -> pd.DataFrame:
         states, _, index = self._at_horizons(fh)
@@ -126,7 +170,7 @@ class LocalLevel(BaseForecaster):
 
 
 def known(y: pd.DataFrame, X: pd.DataFrame | None) -> tuple[pd.DataFrame, np.ndarray]:
-    """Log prices (years × series), and the mean log tonnes of each series in its years with a price (0 without X).
+    """Log prices (years × series), and the mean log tonnes of each series in its years with a price (0 without).
 
     Raises VindimaError that names a series without any price or with an infinite one, or whose quantities are not
     above 0.
@@ -134,7 +178,7 @@ def known(y: pd.DataFrame, X: pd.DataFrame | None) -> tuple[pd.DataFrame, np.nda
     prices = y.iloc[:, 0].unstack(level=0)
     _refuse(prices.columns[prices.isna().all()], "a price in at least one year, got none")
     _refuse(prices.columns[np.isinf(prices.to_numpy()).any(axis=0)], "finite log prices, got an infinite one")
-    if X is None:
+    if X is None or "quantity_kg" not in X:
         return prices, np.zeros(prices.shape[1])
     tonnes = X["quantity_kg"].unstack(level=0)[prices.columns].where(prices.notna()) / 1000
     bad = ((tonnes <= 0) | np.isinf(tonnes)).any() | tonnes.isna().all()
