@@ -17,6 +17,7 @@ from benchmarks.pipeline import copy_working_tree
 from tests.conftest import ROOT
 from vindima.etl import tidy
 from vindima.run import stage_notebook, stage_parameters
+from vindima.series import is_total
 
 Run = Callable[..., str]
 STAGES = ("collect", "tidy", "prices", "backtest", "forecast", "benchmark", "evaluate")
@@ -164,9 +165,9 @@ def test_published_columns_of_trade_sum_to_what_the_downloads_sum_to(reproduced:
 def forecast_countries(project: Path) -> int:
     """How many country series are forecast, beside all nine totals and none of what is no country."""
     series = pd.read_parquet(project / "data" / "forecasts" / "forecasts.parquet")["series"].drop_duplicates()
-    assert (series.str.count(r"\.") == 1).sum() == 9
+    assert is_total(series).sum() == 9
     assert not series.str.contains(r"\.(?:OTHER|UNDECLARED|SHIP_SUPPLIES|BRA)$").any()
-    return (series.str.count(r"\.") == 2).sum()
+    return (~is_total(series)).sum()
 
 
 def test_forecasts_hold_the_nine_totals_and_at_least_fifty_countries(reproduced: tuple[Path, str]):

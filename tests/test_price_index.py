@@ -226,12 +226,9 @@ def test_imported_wine_2014_to_2023_splits_into_price_and_mix_without_rest(real_
 
 
 def test_index_is_stored_under_its_contract_without_rounding(tmp_path: Path):
-    years = {2000: period(0), 2001: period(1)}
-    columns = schemas.TRADE.columns
-    (tmp_path / "tidy").mkdir()
-    trade(years).reindex(columns=columns).to_parquet(tmp_path / "tidy" / "trade.parquet")
-    made = price_index.run(tmp_path / "tidy", tmp_path / "prices")
-    stored = schemas.read(tmp_path / "prices" / "index.parquet")
+    made = price_index.index(trade({2000: period(0), 2001: period(1)}))
+    schemas.write(made, schemas.INDEX, tmp_path / "index.parquet")
+    stored = schemas.read(tmp_path / "index.parquet")
     pd.testing.assert_frame_equal(stored, made, check_exact=True)
     assert list(stored.columns) == ["flow", "product", "year", *price_index.LEVELS]
     assert stored["year"].dtype == "int16"

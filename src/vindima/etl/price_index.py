@@ -23,7 +23,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 import pandas as pd
 
@@ -117,12 +116,6 @@ def index(trade: pd.DataFrame) -> pd.DataFrame:
         products.setdefault((flow, product), {}).setdefault(year, {})[country] = (quantity, value)
     rows = [(*key, *levels) for key, years in products.items() for levels in chain(years)]
     return schemas.validate(schemas.frame(rows, schemas.INDEX), schemas.INDEX)
-
-
-def run(tidy_dir: Path, prices_dir: Path) -> pd.DataFrame:
-    """Compute the index of the trade table in `tidy_dir` into `prices_dir/index.parquet` and return it."""
-    trade = schemas.read(tidy_dir / "trade.parquet")
-    return schemas.write(index(trade), schemas.INDEX, prices_dir / "index.parquet")
 
 
 def span(table: pd.DataFrame, series: str, first: int, last: int) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from ibis import _
 
 from vindima import files
 from vindima.errors import VindimaError
-from vindima.etl import enrichment, schemas
+from vindima.etl import enrichment, price_index, schemas
 from vindima.series import table_names
 
 MEASURES = ("quantity_kg", "value_usd")
@@ -141,9 +141,9 @@ def _on_duckdb(
 def run(tidy_dir: Path, figures_dir: Path, prices_dir: Path, base_year: int | None, engine: str) -> pd.DataFrame:
     """Compute `prices_dir/prices.parquet` from the trade table in `tidy_dir` and the bundled enrichment; return it.
 
-    Beside it stand what it was computed with (`exchange_rates.parquet`, `price_levels.parquet`), where that is from
-    (`enrichment_sources.parquet`), and the year in whose money real prices are (`base_year.json`). Nothing later than
-    the newest year of trade is in them.
+    Beside it stand the price index (`index.parquet`), what prices were computed with (`exchange_rates.parquet`,
+    `price_levels.parquet`), where that is from (`enrichment_sources.parquet`), and the year in whose money real
+    prices are (`base_year.json`). Nothing later than the newest year of trade is in them.
     """
     trade = schemas.read(tidy_dir / "trade.parquet")
     last_year = int(trade["year"].max())
@@ -157,6 +157,7 @@ def run(tidy_dir: Path, figures_dir: Path, prices_dir: Path, base_year: int | No
         (exchange_rates, schemas.EXCHANGE_RATES),
         (price_levels, schemas.PRICE_LEVELS),
         (sources, schemas.ENRICHMENT_SOURCES),
+        (price_index.index(trade), schemas.INDEX),
     ]
     prices_table, *_ = schemas.write_all(
         (table, contract, prices_dir / f"{contract.name}.parquet") for table, contract in written

@@ -296,6 +296,7 @@ def run(
     flags = quality.flags(as_published := frames | {"trade": published}, tables)
     frames["flags"] = quality.explained(flags, as_published, register, quality.reviewed(figures_dir, findings))
     counts = quality.counts(tables, frames["trade"], newest)
+    schemas.validate(counts, schemas.COUNTS)
     contracts = CONTRACTS | REVIEW
     schemas.write_all((frames[name], contract, tidy_dir / f"{name}.parquet") for name, contract in contracts.items())
     files.write(reports_dir / "counts.csv", counts.to_csv(index=False, lineterminator="\n"))

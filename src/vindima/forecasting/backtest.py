@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from vindima.errors import VindimaError
+from vindima.etl import prices as unit_values
 from vindima.etl import schemas
 from vindima.etl.schemas import QUANTILES
 from vindima.forecasting import intervals
@@ -173,6 +175,27 @@ def backtest(
     calibrations = schemas.frame(learned, schemas.CALIBRATIONS).astype({"cutoff": "int16"})
     scored_forecasts = made.sort_values(["model", "series", "cutoff", "horizon"], ignore_index=True)
     return Backtest(scored_forecasts[schemas.BACKTEST.columns], calibrations)
+
+
+def of_stored(
+    models: Iterable[str],
+    tidy_dir: Path,
+    prices_dir: Path,
+    first_cutoff: int,
+    last_cutoff: int | None,
+    horizons: Iterable[int],
+) -> Backtest:
+    """`backtest` of the tables that the stages tidy and prices have stored in `tidy_dir` and `prices_dir`."""
+    trade = schemas.read(tidy_dir / "trade.parquet")
+    return backtest(
+        models,
+        unit_values.for_forecasts(tidy_dir, prices_dir),
+        first_cutoff,
+        last_cutoff,
+        horizons,
+        unit_values.as_published(trade),
+        unit_values.as_confirmed(trade, schemas.read(tidy_dir / "corrections.parquet")),
+    )
 
 
 def calibration(

@@ -121,7 +121,7 @@ class JointLevels(PanelForecaster):
         self.series_ = prices.columns
 
     def _ahead(self, fh: ForecastingHorizon) -> tuple[np.ndarray, np.ndarray, pd.Index]:
-        """Median and scale of the log price of each series and horizon, and the index of the answer."""
+        """Median and scale of the log price of each series and horizon, and the index of what is predicted."""
         steps = [int(step) for step in fh.to_relative(self.cutoff)]
         system = _system(self._space, self._fitted)
         mean, variance = self._last
@@ -135,7 +135,7 @@ class JointLevels(PanelForecaster):
                 medians[step] = self._space.prior_mean + loading @ mean
                 scales[step] = np.sqrt(own + system.noise)
         median, scale = (np.stack([by[step] for step in steps], axis=1).ravel() for by in (medians, scales))
-        return median, scale, self._answer_index(self.series_, fh)
+        return median, scale, self._index_at(self.series_, fh)
 
     def _predict(self, fh: ForecastingHorizon, X: pd.DataFrame | None) -> pd.DataFrame:
         medians, _, index = self._ahead(fh)

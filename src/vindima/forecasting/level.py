@@ -67,7 +67,7 @@ class PanelForecaster(BaseForecaster):
         """Set the fitted attributes from panels; a parameter that is not None in `given` is kept."""
         raise NotImplementedError
 
-    def _answer_index(self, series: pd.Index, fh: ForecastingHorizon) -> pd.Index:
+    def _index_at(self, series: pd.Index, fh: ForecastingHorizon) -> pd.Index:
         years = fh.to_absolute_index(self.cutoff)
         return years if self._cur_y.index.nlevels == 1 else pd.MultiIndex.from_product([series, years])
 
@@ -144,10 +144,10 @@ class LocalLevel(PanelForecaster):
         self.states_ = pd.DataFrame(states, index=prices.columns)
 
     def _at_horizons(self, fh: ForecastingHorizon) -> tuple[pd.DataFrame, np.ndarray, pd.Index]:
-        """States repeated for each horizon, the horizons beside them, and the index of the answer."""
+        """States repeated for each horizon, the horizons beside them, and the index of what is predicted."""
         steps = np.asarray(fh.to_relative(self.cutoff), dtype=float)
         states = self.states_.loc[self.states_.index.repeat(len(steps))]
-        return states, np.tile(steps, len(self.states_)), self._answer_index(self.states_.index, fh)
+        return states, np.tile(steps, len(self.states_)), self._index_at(self.states_.index, fh)
 
     def _predict(self, fh: ForecastingHorizon, X: pd.DataFrame | None) -> pd.DataFrame:
         states, _, index = self._at_horizons(fh)

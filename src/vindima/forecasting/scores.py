@@ -9,6 +9,7 @@ import pandas as pd
 
 from vindima import files
 from vindima.errors import VindimaError
+from vindima.etl import schemas
 from vindima.etl.schemas import QUANTILES, SIDES
 from vindima.forecasting.stored import six_digits
 from vindima.series import is_total
@@ -57,6 +58,11 @@ def log_errors(scored: pd.DataFrame) -> pd.DataFrame:
         **by_level,
         **widths,
     )
+
+
+def by_horizon(scored: pd.DataFrame) -> pd.DataFrame:
+    """Mean absolute error of the log price: a row for each horizon, a column for each model of `scored`."""
+    return log_errors(scored).pivot_table(index="horizon", columns="model", values="absolute", aggfunc="mean")
 
 
 def _shared(scored: pd.DataFrame) -> pd.DataFrame:
@@ -202,7 +208,8 @@ def write_metrics(stand: dict[str, dict], path: Path) -> None:
 
 
 def write_stand(table: pd.DataFrame, path: Path) -> None:
-    """Write the table of `stand` to `path` as CSV."""
+    """Write the table of `stand` to `path` as CSV, in its order. Raises VindimaError where it breaks its contract."""
+    schemas.validate(table, schemas.SCORES)
     files.write(path, table.to_csv(index=False, lineterminator="\n"))
 
 

@@ -1,6 +1,4 @@
-"""Numbers and text as they are stored: the same bytes whatever the order of additions, never half a file."""
-
-from pathlib import Path
+"""Numbers as they are stored: the same bytes whatever the order of additions."""
 
 import numpy as np
 
@@ -14,11 +12,3 @@ def six_digits(values: np.ndarray | float) -> np.ndarray:
     nonzero = np.where(np.isfinite(numbers) & (numbers != 0), np.abs(numbers), 1.0)
     unit = np.power(10.0, 5 - np.floor(np.log10(nonzero)))
     return np.round(numbers * unit) / unit
-
-
-def write_text(text: str, path: Path) -> None:
-    """Write `text` to `path` in UTF-8, aside first, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(path.name + ".new")
-    aside.write_text(text, encoding="utf-8", newline="\n")
-    aside.replace(path)

@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
+from vindima import files
 from vindima.etl.schemas import SIDES
-from vindima.forecasting.stored import write_text
 from vindima.labels import Language, number
 
 LINE = 132  # characters of a source line that the width of a figure holds
@@ -224,8 +224,8 @@ def svg(figure: Figure) -> str:
 
 
 def save_svg(figure: Figure, path: Path) -> None:
-    """Write the figure as an SVG file, aside first, then renamed."""
-    write_text(svg(figure), path)
+    """Write the figure as an SVG file."""
+    files.write(path, svg(figure))
 
 
 def png(figure: Figure) -> bytes:
