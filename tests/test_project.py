@@ -91,10 +91,10 @@ def test_every_environment_variable_is_in_the_readme():
 
 def test_every_column_of_the_stored_tables_is_in_the_readme():
     from vindima.etl import schemas
-    from vindima.forecasting import scenario
+    from vindima.forecasting.effects import EFFECTS
 
     known = [value for value in vars(schemas).values() if isinstance(value, schemas.Contract)]
-    for contract in [*known, scenario.EFFECTS]:
+    for contract in [*known, EFFECTS]:
         for column in contract.schema.columns:
             assert f"`{column}`" in README, f"{contract.name}.{column}"
 
