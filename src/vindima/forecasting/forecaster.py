@@ -98,7 +98,7 @@ class Forecaster:
     def save(self, folder: Path, *beside: tuple[pd.DataFrame, schemas.Contract, Path]) -> None:
         """Write `model.json`, `history.parquet` and `calibration.parquet` to `folder`; the same bytes every time.
 
-        With them go the tables `beside`, each with its contract and its file. All are validated before any is written.
+        With them go the tables `beside`, each with its contract and file. All are validated before any is written.
         """
         parts = self.calibration.parts if self.calibration else {}
         calibration = pd.DataFrame({"name": list(parts), "value": list(parts.values())}).astype({"value": float})

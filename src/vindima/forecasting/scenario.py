@@ -19,7 +19,7 @@ FARTHEST = 1000.0
 
 
 class Impossible(VindimaError):
-    """A scenario that cannot be answered: which `field`, what was `expected` there, and what it `got`."""
+    """A scenario that has no outcome: which `field`, what was `expected` there, and what it `got`."""
 
     def __init__(self, field: str, expected: str, got: Any) -> None:
         super().__init__(f"{field}: expected {expected}, got {got!r}")
@@ -28,11 +28,11 @@ class Impossible(VindimaError):
 
 @dataclass(frozen=True)
 class Caution:
-    """One thing to know before an answer is believed; `vindima.serving.scenario_sentences` says it in words.
+    """One thing to know before an outcome is believed; `vindima.serving.scenario_sentences` says it in words.
 
     `code`, and of which `input` for which `product`, in which `year`, with which `numbers`:
 
-    association: what moved with the price in the past need not be its cause. Every answer has this one.
+    association: what moved with the price in the past need not be its cause. Every outcome has this one.
     nothing: the effect of the input cannot be told from none.
     outside: the `level` of that year is beyond the `lowest` or `highest` published one; `baseline` is the last.
     leap: the input changes by a `factor` in that year; the `largest` of one year in its history is smaller.
@@ -47,7 +47,7 @@ class Caution:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Outcome:
     """What a scenario says of one series.
 
     `path` and `baseline`: rows of the forecasts table with and without it. `effects`: for each `input` the `pct` by
@@ -70,7 +70,7 @@ def by_key(effects: pd.DataFrame) -> Effects:
     return {(row["input"], row["flow"], row["product"]): row for row in effects.to_dict("records")}
 
 
-def apply(effects: Effects, forecasts: Sequence[Mapping[Any, Any]], scenario: Any) -> Answer:
+def apply(effects: Effects, forecasts: Sequence[Mapping[Any, Any]], scenario: Any) -> Outcome:
     """The path of one series if inputs were as `scenario` says, beside its baseline.
 
     `forecasts`: the series' rows of the forecasts table, by horizon. `scenario`: input → `{"pct": x}`, a change from
@@ -98,7 +98,7 @@ def apply(effects: Effects, forecasts: Sequence[Mapping[Any, Any]], scenario: An
         moved["q50"] = row["q50"] * math.exp(shift)
         moved |= zip(QUANTILES, six_digits(np.array([moved[name] for name in QUANTILES])).tolist(), strict=True)
         path.append(moved | {"forecast": moved["q50"]})
-    return Answer(
+    return Outcome(
         path,
         [dict(row) for row in forecasts],
         [move.effect() for move in moves],

@@ -1,4 +1,4 @@
-"""What a scenario has to say in words, in English and Portuguese: its inputs, and the warnings of its answer."""
+"""What a scenario has to say in words, in English and Portuguese: its inputs, and the warnings of its outcome."""
 
 from vindima.forecasting.effects import quantity
 from vindima.forecasting.scenario import Caution
@@ -80,7 +80,7 @@ def input_name(name: str, product: str, language: Language) -> str:
 
 
 def sentence(warning: Caution, language: Language) -> str:
-    """A warning of an answer in words; amounts in whole units, or with two decimals where the last is under 100."""
+    """A warning in words; amounts in whole units, or with two decimals where the last is under 100."""
     text = _WARNINGS[warning.code][language]
     if not warning.input:
         return text
