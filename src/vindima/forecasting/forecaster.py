@@ -95,12 +95,18 @@ class Forecaster:
         made = made.assign(cutoff=cutoff, year=cutoff + made["horizon"], model=self.record["model"])
         return schemas.validate(backtest.prices_from_logs(made), schemas.FORECASTS)
 
-    def save(self, folder: Path) -> None:
-        """Write `model.json`, `history.parquet` and `calibration.parquet` to `folder`; the same bytes every time."""
-        schemas.write(self.history, schemas.HISTORY, folder / "history.parquet")
+    def save(self, folder: Path, *beside: tuple[pd.DataFrame, schemas.Contract, Path]) -> None:
+        """Write `model.json`, `history.parquet` and `calibration.parquet` to `folder`; the same bytes every time.
+
+        With them go the tables `beside`, each with its contract and file. All are validated before any is written.
+        """
         parts = self.calibration.parts if self.calibration else {}
-        table = pd.DataFrame({"name": list(parts), "value": list(parts.values())}).astype({"value": float})
-        schemas.write(table, schemas.CALIBRATION, folder / "calibration.parquet")
+        calibration = pd.DataFrame({"name": list(parts), "value": list(parts.values())}).astype({"value": float})
+        own = [
+            (self.history, schemas.HISTORY, folder / "history.parquet"),
+            (calibration, schemas.CALIBRATION, folder / "calibration.parquet"),
+        ]
+        schemas.write_all([*own, *beside])
         files.write(folder / "model.json", json.dumps(self.record, indent=2, ensure_ascii=False) + "\n")
 
     @classmethod
