@@ -273,7 +273,7 @@ def test_last_year_of_the_data_cuts_exchange_rates_and_price_levels_too(tmp_path
     prices.run(tmp_path / "tidy", FIGURES, tmp_path / "prices", None, "duckdb")
     stored = {path.stem: schemas.read(path) for path in (tmp_path / "prices").glob("*.parquet")}
     newest = {name: frame["year"].max() for name, frame in stored.items() if "year" in frame}
-    assert newest == {"prices": last_year, "exchange_rates": last_year, "price_levels": last_year}
+    assert newest == dict.fromkeys(("prices", "index", "exchange_rates", "price_levels"), last_year)
     assert stored["enrichment_sources"]["last_month"].max() == f"{last_year}-12"
     with pytest.raises(
         VindimaError, match=rf"prices\.base_year: .* to {last_year} \(the newest of trade\), got 2023"

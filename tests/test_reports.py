@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from vindima.etl import price_index
-from vindima.serving import price_sentences, reports, store
+from vindima.serving import reports, sentences, store
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ def test_total_shows_price_against_mix_with_the_computed_sentence_in_the_readers
     for language, heading in (("pt", "Preço ou composição?"), ("en", "Price or mix?")):
         page = reports.outlook_page(served, "imports.table_wine", language)
         assert heading in page
-        assert html.escape(price_sentences.sentence(change, language)) in page
+        assert html.escape(sentences.split(change, language)) in page
         assert page.count("<svg") == 2
     assert "granel contra engarrafado" in reports.outlook_page(served, "imports.table_wine", "pt")
     assert "bulk against bottled" in page

@@ -119,12 +119,12 @@ def _keep_forecasts() -> bool:
     Those of an earlier `data.last_year` never are: they are an experiment, and would take the vintage's place.
     """
     from vindima.etl import schemas
-    from vindima.forecasting import published
+    from vindima.forecasting import track_record
 
     if stage_parameters("tidy", paths.ROOT)["last_year"] is not None:
         return False
     vintage = json.loads((paths.RAW / "manifest.json").read_text(encoding="utf-8"))["vintage"]
-    return published.write(schemas.read(paths.FORECASTS / "forecasts.parquet"), vintage, paths.PUBLISHED)
+    return track_record.write(schemas.read(paths.FORECASTS / "forecasts.parquet"), vintage, paths.PUBLISHED)
 
 
 def summary() -> str:

@@ -38,7 +38,7 @@ def card(
     """The card as Markdown.
 
     `record` is `model.json`, `stand` the table of `scores.stand` for `scored`, `publications` that of
-    `published.summary` and `against` that of `published.against_actual`.
+    `track_record.summary` and `against` that of `track_record.against_actual`.
     """
     model = record["model"]
     series = forecasts["series"].drop_duplicates()

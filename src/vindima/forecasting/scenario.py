@@ -28,7 +28,7 @@ class Impossible(VindimaError):
 
 @dataclass(frozen=True)
 class Caution:
-    """One thing to know before an outcome is believed; `vindima.serving.scenario_sentences` says it in words.
+    """One thing to know before an outcome is believed; `vindima.serving.sentences` says it in words.
 
     `code`, and of which `input` for which `product`, in which `year`, with which `numbers`:
 

@@ -19,7 +19,7 @@ from vindima.etl import price_index
 from vindima.etl.schemas import SIDES
 from vindima.labels import Language
 from vindima.series import NEVER_FORECAST, parts, total_names
-from vindima.serving import auth, price_sentences, store
+from vindima.serving import auth, sentences, store
 
 BODY_BYTES = 1_000_000
 ITEMS = 1_000  # of one call to /v1/predictions: seven times the series there are
@@ -114,8 +114,8 @@ class Bodies:
                 "unit_value": change.unit_value,
                 "price": change.price,
                 "mix": change.mix,
-                "sentence": {language: price_sentences.sentence(change, language) for language in LANGUAGES},
-                "notes": {language: [price_sentences.note(one, language) for one in notes] for language in LANGUAGES},
+                "sentence": {language: sentences.split(change, language) for language in LANGUAGES},
+                "notes": {language: [sentences.note(one, language) for one in notes] for language in LANGUAGES},
             }
         return self._items([{**self._histories[series], "price_and_mix": split}])
 

@@ -16,7 +16,7 @@ from vindima.forecasting.eligibility import COUNTRY_KG, COUNTRY_YEARS
 from vindima.forecasting.scores import FEWEST_FORECASTS
 from vindima.labels import FLOWS, TRADE_PRODUCTS, Language, counted, country_name, number, series_name
 from vindima.series import total_names
-from vindima.serving import charts, price_sentences
+from vindima.serving import charts, sentences
 from vindima.serving.store import ServedSet
 from vindima.templates import render
 
@@ -270,9 +270,9 @@ def _price_or_mix(served: ServedSet, series: str, language: Language) -> dict[st
     table = served.index[total_names(served.index) == series]
     words = WORDS["download_index"][language], WORDS["picture"][language]
     return {
-        "sentence": price_sentences.sentence(change, language),
+        "sentence": sentences.split(change, language),
         "chart": charts.svg(charts.price_and_mix(levels, language)),
-        "notes": [price_sentences.note(note, language) for note in price_index.notes(served.prices, change)],
+        "notes": [sentences.note(note, language) for note in price_index.notes(served.prices, change)],
         "downloads": _downloads(table, alone, f"{series}.index", *words),
         "source": source,
     }
