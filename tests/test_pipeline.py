@@ -50,6 +50,7 @@ def call(folder: Path, *command: str, expected: int = 0) -> str:
     """Run a program of this environment in `folder`; give what it printed."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("VINDIMA_")}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # pytest takes no plugin that is both found and named
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == expected, done.stdout + done.stderr
     return done.stdout + done.stderr
