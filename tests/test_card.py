@@ -50,9 +50,9 @@ def folder(tmp_path: Path) -> Path:
 def test_card_shows_ours_beside_naive_and_autoets_as_english_readers_write_numbers(folder: Path):
     text = (folder / "card.md").read_text(encoding="utf-8")
     assert "| `naive` | 1.000 |" in text
-    assert "| `auto_ets` | 0.875 (0.861–0.893) | 1.714 (1.520–1.871) | 1.000 | 100.0 % | 100.0 % |" in text
+    assert "| `auto_ets` | 0.875 (0.861–0.893) | 1.714 (1.520–1.871) | 1.000 | 100.0% | 100.0% |" in text
     assert "| `level` | 1.500 (1.357–1.611) | 1.000 |" in text
-    assert "| 50.0 % | 100.0 % |" in text
+    assert "| 50.0% | 100.0% |" in text
     assert "5 of the 7,464 prices" in text
     assert "2 series (1 total and 1 of single countries), 2024 to 2025" in text
     assert "2007 to 2014 as cutoffs" in text
@@ -60,7 +60,7 @@ def test_card_shows_ours_beside_naive_and_autoets_as_english_readers_write_numbe
 
 def test_card_in_portuguese_uses_decimal_commas(folder: Path):
     text = (folder / "card.pt-BR.md").read_text(encoding="utf-8")
-    assert "| `auto_ets` | 0,875 (0,861–0,893) | 1,714 (1,520–1,871) | 1,000 | 100,0 % | 100,0 % |" in text
+    assert "| `auto_ets` | 0,875 (0,861–0,893) | 1,714 (1,520–1,871) | 1,000 | 100,0% | 100,0% |" in text
     assert "5 dos 7.464 preços" in text
     assert "não o preço de\n  prateleira" in text
     assert "edição `0123456789ab`" in text
@@ -73,11 +73,11 @@ def test_card_leaves_no_placeholder(folder: Path, name: str):
 
 def test_card_scores_what_was_published_and_says_when_the_rest_will_be(folder: Path):
     text = (folder / "card.md").read_text(encoding="utf-8")
-    assert "| `aaaaaaaaaaaa` | `level` | 2023 | 1 | 96 | 0.876 | 81.2 % | 95.8 % |" in text
+    assert "| `aaaaaaaaaaaa` | `level` | 2023 | 1 | 96 | 0.876 | 81.2% | 95.8% |" in text
     waits = "Vintage `0123456789ab` (`joint`, data up to 2023): no price has come since it was published; its first "
     assert text.count(waits + "score comes with the prices of 2024.") == 1
     portuguese = (folder / "card.pt-BR.md").read_text(encoding="utf-8")
-    assert "| 0,876 | 81,2 % | 95,8 % |" in portuguese
+    assert "| 0,876 | 81,2% | 95,8% |" in portuguese
     assert "a primeira nota vem com os preços de 2024." in portuguese
 
 
@@ -107,8 +107,8 @@ def test_every_total_stands_with_its_error_and_the_prices_that_its_intervals_hel
     scored = pd.concat([scored, far])
     stand = scores.stand(scored, "level")
     text = card.card(RECORD, FORECASTS, scored, stand, PUBLICATIONS, AGAINST, "en")
-    assert "| Imports of raisins | 20 | 1.000 | 172 % | 10 of 20 | 20 of 20 | 5 of 10 |" in text
-    assert "| Imports of table wine | 10 | 0.500 | 22 % | 10 of 10 | 10 of 10 | 10 of 10 |" in text
+    assert "| Imports of raisins | 20 | 1.000 | 172% | 10 of 20 | 20 of 20 | 5 of 10 |" in text
+    assert "| Imports of table wine | 10 | 0.500 | 22% | 10 of 10 | 10 of 10 | 10 of 10 |" in text
     (failing,) = [line for line in text.splitlines() if line.startswith("No better than the last price")]
     assert "Imports of raisins 1.000" in failing
     assert "Imports of table wine" not in failing

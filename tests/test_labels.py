@@ -52,3 +52,17 @@ def test_change_above_zero_has_a_sign_where_one_is_wanted():
 
 def test_number_that_is_not_known_is_a_dash():
     assert labels.number(float("nan"), 2, "pt") == "–"
+
+
+@pytest.mark.parametrize(
+    ("share", "decimals", "english", "portuguese"),
+    [
+        (0.0534, 1, "5.3%", "5,3%"),
+        (-0.1, 0, "−10%", "−10%"),
+        (12.5, 0, "1,250%", "1.250%"),
+        (float("nan"), 1, "–", "–"),
+    ],
+)
+def test_shares_are_written_in_per_cent(share: float, decimals: int, english: str, portuguese: str):
+    assert labels.percent(share, decimals, "en") == english
+    assert labels.percent(share, decimals, "pt") == portuguese

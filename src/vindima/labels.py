@@ -75,6 +75,12 @@ def number(value: float, decimals: int, language: Language, plus: bool = False) 
     return _pattern(decimals, plus and rounded > 0).apply(rounded, LOCALES[language])
 
 
+def percent(share: float, decimals: int, language: Language, plus: bool = False) -> str:
+    """0.0534, 1, 'en' → '5.3%', and as `number` in all else."""
+    sign = LOCALES[language].percent_formats[None].suffix[0]
+    return number(100 * share, decimals, language, plus) + ("" if math.isnan(share) else sign)
+
+
 def counted(count: int, one: str, more: str, language: Language) -> str:
     """1, 'year', 'years', 'en' → '1 year'; 0 is '0 years' in English and '0 ano' in Brazilian Portuguese."""
     singular = LOCALES[language].plural_form(count) == "one"

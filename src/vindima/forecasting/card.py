@@ -77,9 +77,9 @@ def card(
 
 
 def _named(stand: pd.DataFrame, language: Language) -> list[dict[Any, Any]]:
-    """Rows of `scores.stand`, each with its name and its median error in per cent."""
+    """Rows of `scores.stand`, each with its name and its median error as a share of the price."""
     names = [part_name(by, group, language) for by, group in zip(stand["by"], stand["group"], strict=True)]
-    return stand.assign(name=names, median_pct=100 * np.expm1(stand["median_ae"])).to_dict("records")
+    return stand.assign(name=names, median_error=np.expm1(stand["median_ae"])).to_dict("records")
 
 
 def _with_held(totals: pd.DataFrame, record: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
 from vindima.ingestion.catalogue import TABLES
-from vindima.labels import Language, number
+from vindima.labels import Language, number, percent
 from vindima.serving.charts import GREY, WINE, house_style
 
 DARK = "#8d8885"
@@ -162,7 +162,7 @@ def total_gaps(totals: pd.DataFrame, names: Mapping[tuple[str, str], str], langu
             if large.any():
                 worst = share.abs().idxmax()
                 axes.annotate(
-                    number(100 * share[worst], 1, language) + " %", (int(rows["year"][worst]), position), (0, 9),
+                    percent(share[worst], 1, language), (int(rows["year"][worst]), position), (0, 9),
                     textcoords="offset points", ha="center", fontsize=8, color=GREY,
                 )  # fmt: skip
         axes.set_yticks(range(len(lines)), [names[line] for line in lines], fontsize=9)

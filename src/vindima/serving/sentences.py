@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from vindima.etl.price_index import Drift, FewMatched, Note, Split
 from vindima.forecasting.effects import quantity
 from vindima.forecasting.scenario import Caution
-from vindima.labels import FLOWS, TRADE_PRODUCTS, Language, number, series_name
+from vindima.labels import FLOWS, TRADE_PRODUCTS, Language, number, percent, series_name
 from vindima.series import parts
 
 _SPLIT = {
     "en": "From {first} to {last} the unit value of {flow} of {product} (nominal US$ FOB a kilogram) changed by "
-    "{unit_value}%: {price}% by price within countries, {within} included, and {mix}% by the mix between countries "
+    "{unit_value}: {price} by price within countries, {within} included, and {mix} by the mix between countries "
     "(in log points {log_unit_value}, of which {log_price} price and {log_mix} mix).",
     "pt": "De {first} a {last}, o valor unitário da {flow} de {product} (US$ FOB nominais por kg) variou "
-    "{unit_value}%: {price}% por preço dentro dos países, inclusive {within}, e {mix}% pela "
+    "{unit_value}: {price} por preço dentro dos países, inclusive {within}, e {mix} pela "
     "composição entre países (em pontos logarítmicos {log_unit_value}, dos quais {log_price} de preço e {log_mix} de "
     "composição).",
 }
@@ -27,16 +27,16 @@ _KINDS: Mapping[Language, str] = {"en": "kinds and qualities", "pt": "tipos e qu
 """What stays inside a country's price: the largest difference of a product, and that of every other product."""
 
 _FEW_MATCHED = {
-    "en": "From {before} to {after} only {share}% of the value traded is with countries that trade in both years; "
+    "en": "From {before} to {after} only {share} of the value traded is with countries that trade in both years; "
     "what the others did counts as mix.",
-    "pt": "De {before} a {after}, só {share}% do valor é de países com comércio nos dois anos; o que os demais "
+    "pt": "De {before} a {after}, só {share} do valor é de países com comércio nos dois anos; o que os demais "
     "fizeram conta como composição.",
 }
 _DRIFT = {
     "en": "The chained index strays: comparing {first} with {last} directly, countries that trade in both changed "
-    "their prices by {direct}%, where the chain of yearly links says {price}%.",
+    "their prices by {direct}, where the chain of yearly links says {price}.",
     "pt": "O índice encadeado se desvia: na comparação direta de {first} com {last}, os países com comércio nos dois "
-    "anos mudaram seus preços em {direct}%, enquanto o encadeamento ano a ano dá {price}%.",
+    "anos mudaram seus preços em {direct}, enquanto o encadeamento ano a ano dá {price}.",
 }
 _EXCHANGE_RATE: dict[Language, str] = {
     "en": "the exchange rate, reais per US dollar, yearly average",
@@ -121,15 +121,15 @@ def note(found: Note, language: Language) -> str:
     """What makes a split less certain, as a sentence."""
     match found:
         case FewMatched(before, after, share):
-            return _FEW_MATCHED[language].format(before=before, after=after, share=number(100 * share, 0, language))
+            return _FEW_MATCHED[language].format(before=before, after=after, share=percent(share, 0, language))
         case Drift(first, last, direct, price):
             factors = {"direct": _per_cent(direct, language), "price": _per_cent(price, language)}
             return _DRIFT[language].format(first=first, last=last, **factors)
 
 
 def _per_cent(factor: float, language: Language) -> str:
-    """1.05, 'en' → '+5.0'."""
-    return number(100 * (factor - 1), 1, language, plus=True)
+    """1.05, 'en' → '+5.0%'."""
+    return percent(factor - 1, 1, language, plus=True)
 
 
 def input_name(name: str, product: str, language: Language) -> str:
