@@ -13,6 +13,7 @@ from vindima.forecasting.level import LocalLevel
 ESTIMATORS = pytest.mark.parametrize("estimator", [LocalLevel, JointLevels])
 
 
+@pytest.mark.services
 @ESTIMATORS
 def test_estimator_does_all_that_sktime_asks_of_a_forecaster(
     estimator: type[BaseForecaster], monkeypatch: pytest.MonkeyPatch
