@@ -141,3 +141,15 @@ def test_same_split_gives_the_same_bytes_and_loads_nothing(levels):
     first, second = (charts.svg(charts.price_and_mix(levels, "pt")) for _ in range(2))
     assert first == second
     assert 'href="http' not in first
+
+
+def test_ticks_of_price_and_mix_stand_where_their_labels_say():
+    levels = pd.DataFrame(
+        {"unit_value_relative": [1, 0.88, 0.94], "fisher": [1, 0.9, 0.97]}, index=[2015, 2016, 2017]
+    )
+    figure = charts.price_and_mix(levels, "en")
+    figure.draw_without_rendering()
+    axis = figure.axes[0].yaxis
+    ticks = list(zip(axis.get_ticklocs(), axis.get_majorticklabels(), strict=True))
+    assert len(ticks) > 3
+    assert [label.get_text() for _, label in ticks] == [f"{value:g}" for value, _ in ticks]

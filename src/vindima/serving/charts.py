@@ -136,6 +136,7 @@ def price_and_mix(levels: pd.DataFrame, language: Language, title: str = "", sou
         years = levels.index.to_numpy()
         _frame(axes, HUNDRED[language].format(first=years[0]), language)
         axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(8, integer=True))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value, 0, language)))
         lines = 100 * levels[["unit_value_relative", "fisher"]]
         axes.axhline(100, color=GREY, linewidth=0.8, zorder=1)
