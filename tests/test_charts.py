@@ -145,7 +145,7 @@ def test_same_split_gives_the_same_bytes_and_loads_nothing(levels):
 
 def test_ticks_of_price_and_mix_stand_where_their_labels_say():
     levels = pd.DataFrame(
-        {"unit_value_relative": [1, 0.88, 0.94], "fisher": [1, 0.9, 0.97]}, index=[2015, 2016, 2017]
+        {"unit_value_relative": [1, 0.82, 0.94], "fisher": [1, 0.84, 0.97]}, index=[2015, 2020, 2024]
     )
     figure = charts.price_and_mix(levels, "en")
     figure.draw_without_rendering()
