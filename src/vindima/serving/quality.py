@@ -7,7 +7,7 @@ from typing import Any
 import ipywidgets as widgets
 import pandas as pd
 
-from vindima.etl.crosscheck import EXTRACTED
+from vindima.etl.crosscheck import EXTRACTED, unit_values
 from vindima.etl.products import GROUPS
 from vindima.ingestion.catalogue import TABLES
 from vindima.labels import Language, counted, country_name, number
@@ -246,10 +246,9 @@ def _place(finding: Mapping[Any, Any], language: Language) -> str:
 
 
 def _corrections(review: Review, language: Language) -> Section:
-    by_year = review.crosscheck.groupby("year").sum(numeric_only=True)
-    published = by_year["value_usd_published"] / by_year["quantity_kg_published"]
-    used = by_year["value_usd"] / by_year["quantity_kg"]
-    year = by_year.index.to_list()[int((published / used - 1).abs().argmax())]
+    prices = unit_values(review.crosscheck)
+    published, used = prices["as published"], prices["in use"]
+    year = prices.index.to_list()[int((published / used - 1).abs().argmax())]
     applied = review.corrections[review.corrections["applied"]]
     said = WORDS["corrections_text"][language].format(
         year=year, published=number(published[year], 2, language), used=number(used[year], 2, language),

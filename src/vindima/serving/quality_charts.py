@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
+from vindima.etl.crosscheck import unit_values
 from vindima.ingestion.catalogue import TABLES
 from vindima.labels import Language, number, percent
 from vindima.serving.charts import GREY, WINE, house_style
@@ -95,9 +96,8 @@ def coverage(counts: pd.DataFrame, language: Language) -> Figure:
 
 def corrected_price(crosscheck: pd.DataFrame, language: Language) -> Figure:
     """The yearly unit value of wine exports as published and as used, US$ FOB a kilogram."""
-    by_year = crosscheck.groupby("year").sum(numeric_only=True)
-    published = by_year["value_usd_published"] / by_year["quantity_kg_published"]
-    used = by_year["value_usd"] / by_year["quantity_kg"]
+    prices = unit_values(crosscheck)
+    published, used = prices["as published"], prices["in use"]
     with _figure(3.4) as (figure, axes):
         axes.grid(axis="y", color="#e4e0dc", linewidth=0.8)
         axes.plot(published.index, published, color=SAND, linewidth=1.8, linestyle=(0, (3, 1.5)))
