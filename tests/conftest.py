@@ -122,6 +122,10 @@ def outputs_made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
         **{f"data/tidy/{name}": table for name, table in reviewed_tables().items()},
         "data/prices/prices": prices,
         "data/prices/index": index,
+        "data/prices/conversion": pd.DataFrame(
+            {"year": [2023, 2024, 2025], "brl_per_usd": [5.0, 5.4, 6.0], "us_cpi": [300.0, 309.0, 330.0]}
+            | {"ipca": [6600.0, None, 7260.0]}
+        ),
         "data/prices/exchange_rates": pd.DataFrame({"country": ["BRA"], "year": [2023], "currency_per_usd": [5.0]}),
         "data/prices/price_levels": pd.DataFrame({"year": [2023], "us_cpi": [304.7], "ipca": [600.0]}),
         "data/prices/enrichment_sources": pd.DataFrame({"measure": ["BRL"], "publisher": ["Federal Reserve"]}),

@@ -13,6 +13,7 @@ from vindima.forecasting.eligibility import eligible
 from vindima.forecasting.intervals import calibrate, corrected
 from vindima.forecasting.level import LocalLevel
 from vindima.forecasting.models import MODELS, POOLED
+from vindima.quantiles import QUANTILES
 
 CHILE = "imports.table_wine.CHL"
 TOTAL = "imports.table_wine"
@@ -65,7 +66,7 @@ def test_nothing_after_a_cutoff_moves_a_forecast_made_at_it(name: str, monkeypat
     both = made.merge(again, on=["series", "horizon"], suffixes=("", "_again"))
     assert len(both) == len(again) == len(made) - 1 == 9
     assert (both["actual"] != both["actual_again"]).all()
-    for column in ("forecast", *schemas.QUANTILES):
+    for column in ("forecast", *QUANTILES):
         assert both[column].equals(both[f"{column}_again"].rename(column))
 
 
@@ -114,7 +115,7 @@ def test_pooled_forecasts_are_corrected_by_errors_before_the_first_scored_cutoff
     learned = calibrate(past_errors(rolling("level", prices, range(1995, 2011), [1]), 2010))
     assert learned is not None
     expected = corrected(own, learned).sort_values("series")
-    for name in schemas.QUANTILES:
+    for name in QUANTILES:
         assert np.allclose(np.log(made[name]), expected[name], atol=1e-5)
 
 

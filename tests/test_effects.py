@@ -9,9 +9,9 @@ from scipy import special
 from tests.markets import MARKETS, known_from, simulated
 from vindima.errors import VindimaError
 from vindima.etl import schemas
-from vindima.etl.schemas import EFFECTS, INPUTS
-from vindima.forecasting import effects
-from vindima.forecasting.effects import estimate, levels, limits, quantity
+from vindima.etl.schemas import EFFECTS
+from vindima.forecasting.effects import estimate, levels, limits
+from vindima.inputs import HARVEST, INPUTS, quantity
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ("prices", "production", "sales", "exchange_rates")
@@ -36,7 +36,7 @@ def test_inputs_are_sums_of_what_is_published_for_the_product():
         ("derivatives", "charmat_method_base", 2004, 7.0),
     ]
     production = pd.DataFrame(rows, columns=["product_group", "product", "year", "quantity_l"])
-    found = {product: levels("harvest", product, {"production": production}) for product in effects.HARVEST}
+    found = {product: levels("harvest", product, {"production": production}) for product in HARVEST}
     assert {product: level.to_dict() for product, level in found.items()} == {
         "table_wine": {2010: 123.0},
         "sparkling_wine": {2010: 8.0},

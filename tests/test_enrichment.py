@@ -20,7 +20,16 @@ from werkzeug.wrappers import Request, Response
 from tests.conftest import ROOT
 from vindima.errors import VindimaError
 from vindima.etl import enrichment, prices, schemas, tidy
-from vindima.etl.enrichment import annual, chained, exchange_rates, price_levels, read, read_fred, read_sgs
+from vindima.etl.enrichment import (
+    annual,
+    chained,
+    conversion,
+    exchange_rates,
+    price_levels,
+    read,
+    read_fred,
+    read_sgs,
+)
 from vindima.ingestion import figures as published
 from vindima.ingestion import mirror, session
 from vindima.ingestion.reply import WrongReply
@@ -273,12 +282,25 @@ def test_last_year_of_the_data_cuts_exchange_rates_and_price_levels_too(tmp_path
     prices.run(tmp_path / "tidy", FIGURES, tmp_path / "prices", None, "duckdb")
     stored = {path.stem: schemas.read(path) for path in (tmp_path / "prices").glob("*.parquet")}
     newest = {name: frame["year"].max() for name, frame in stored.items() if "year" in frame}
+    assert newest.pop("conversion") == 2025  # it converts forecasts and is no figure that one is made from
     assert newest == dict.fromkeys(("prices", "index", "exchange_rates", "price_levels"), last_year)
     assert stored["enrichment_sources"]["last_month"].max() == f"{last_year}-12"
     with pytest.raises(
         VindimaError, match=rf"prices\.base_year: .* to {last_year} \(the newest of trade\), got 2023"
     ):
         prices.run(tmp_path / "tidy", FIGURES, tmp_path / "prices", 2023, "duckdb")
+
+
+def test_conversion_has_the_averages_of_every_year_that_has_ended_and_no_reais_before_the_real():
+    table = conversion(BUNDLED).set_index("year")
+    rates = exchange_rates(BUNDLED, 2024)
+    reais = rates[rates["country"] == "BRA"].set_index("year")["currency_per_usd"]
+    levels = price_levels(BUNDLED, 2024).set_index("year")
+    assert table.index[-1] == 2025
+    assert table["brl_per_usd"].first_valid_index() == table["ipca"].first_valid_index() == 1995
+    assert table.loc[1995:2024, "brl_per_usd"].tolist() == reais.loc[1995:].tolist()
+    assert table.loc[1995:2024, "us_cpi"].tolist() == levels.loc[1995:, "us_cpi"].tolist()
+    assert table.loc[1995:2024, "ipca"].tolist() == levels.loc[1995:, "ipca"].tolist()
 
 
 def test_chain_of_an_index_that_misses_a_month_is_refused():

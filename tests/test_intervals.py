@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vindima.etl.schemas import QUANTILES, SIDES
 from vindima.forecasting import intervals
 from vindima.forecasting.intervals import FEWEST_ERRORS, Calibration, calibrate, corrected, features
+from vindima.quantiles import QUANTILES, SIDES
 
 
 def past(errors: np.ndarray, **columns: object) -> pd.DataFrame:

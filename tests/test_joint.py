@@ -7,10 +7,10 @@ from scipy import stats
 from threadpoolctl import threadpool_limits
 
 from vindima.errors import VindimaError
-from vindima.etl.schemas import QUANTILES
 from vindima.forecasting import joint
 from vindima.forecasting.joint import JointLevels
 from vindima.forecasting.models import log_quantiles
+from vindima.quantiles import QUANTILES
 
 SERIES = ("exports.table_wine", "imports.raisins.ARG", "imports.table_wine", "imports.table_wine.ARG")
 VALUES = {

@@ -3,10 +3,10 @@ import pandas as pd
 import pytest
 
 from vindima.errors import VindimaError
-from vindima.etl.schemas import QUANTILES
 from vindima.forecasting import joint
 from vindima.forecasting.level import LocalLevel
 from vindima.forecasting.models import MODELS, POOLED, fit_panel, log_quantiles, model, panel
+from vindima.quantiles import QUANTILES
 
 GIVEN = {
     "level": {"level_sd": 0.1, "noise_sd": 0.3, "volume_power": 0.3, "scale_df": 5.0},

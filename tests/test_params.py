@@ -12,7 +12,7 @@ from tests.conftest import PARAMETERS, ROOT
 from vindima import params, paths
 from vindima.cli import main
 from vindima.errors import VindimaError
-from vindima.etl.schemas import FIRST_YEAR_IN_REAIS
+from vindima.series import FIRST_YEAR_IN_REAIS
 
 GIVEN = PARAMETERS
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from vindima import paths
 from vindima.errors import VindimaError
-from vindima.etl import corrections, price_index, schemas, tidy
+from vindima.etl import corrections, price_index, prices, schemas, tidy
 from vindima.etl.price_index import Drift, FewMatched, Note, Traded, link, span, split
 from vindima.ingestion import figures
 
@@ -59,7 +59,7 @@ def trade(years: Mapping[int, Traded], flow: str = "imports", product: str = "ta
 
 
 def levels(years: Mapping[int, Traded]) -> pd.DataFrame:
-    return price_index.index(trade(years)).set_index("year")[price_index.LEVELS]
+    return prices.index(trade(years)).set_index("year")[price_index.LEVELS]
 
 
 def both(before: Traded, after: Traded) -> tuple[float, float]:
@@ -187,23 +187,23 @@ def test_rows_without_a_quantity_and_a_value_count_nowhere(empty: tuple[float, f
 def test_flows_and_products_are_apart_and_every_one_starts_at_one():
     years = {2000: period(0), 2001: period(1)}
     later = {2010: period(0), 2011: period(2)}
-    table = price_index.index(pd.concat([trade(years), trade(later, "exports", "grape_juice")]))
+    table = prices.index(pd.concat([trade(years), trade(later, "exports", "grape_juice")]))
     first = table.groupby(["flow", "product"]).first()
     assert first["year"].to_dict() == {("exports", "grape_juice"): 2010, ("imports", "table_wine"): 2000}
     assert (first[price_index.LEVELS] == 1).all(axis=None)
 
 
 def test_order_of_rows_changes_no_bit(real_trade: pd.DataFrame):
-    expected = price_index.index(real_trade)
-    pd.testing.assert_frame_equal(price_index.index(real_trade[::-1]), expected, check_exact=True)
+    expected = prices.index(real_trade)
+    pd.testing.assert_frame_equal(prices.index(real_trade[::-1]), expected, check_exact=True)
     shuffled = real_trade.sample(frac=1, random_state=1)
-    pd.testing.assert_frame_equal(price_index.index(shuffled), expected, check_exact=True)
+    pd.testing.assert_frame_equal(prices.index(shuffled), expected, check_exact=True)
 
 
 def test_every_real_product_has_a_level_in_every_year_with_trade_and_price_times_mix_is_its_unit_value(
     real_trade: pd.DataFrame,
 ):
-    table = price_index.index(real_trade).set_index(["flow", "product", "year"])
+    table = prices.index(real_trade).set_index(["flow", "product", "year"])
     priced = real_trade[(real_trade["quantity_kg"] > 0) & (real_trade["value_usd"] > 0)]
     totals = priced.groupby(["flow", "product", "year"])[["quantity_kg", "value_usd"]].sum()
     unit_values = totals["value_usd"] / totals["quantity_kg"]
@@ -215,7 +215,7 @@ def test_every_real_product_has_a_level_in_every_year_with_trade_and_price_times
 
 
 def test_imported_wine_2014_to_2023_splits_into_price_and_mix_without_rest(real_trade: pd.DataFrame):
-    table = price_index.index(real_trade)
+    table = prices.index(real_trade)
     change = split(table, "imports.table_wine", 2014, 2023)
     assert change.price == span(table, "imports.table_wine", 2014, 2023)["fisher"].iloc[-1]
     year = real_trade.query("flow == 'imports' and product == 'table_wine' and quantity_kg > 0 and value_usd > 0")
@@ -226,7 +226,7 @@ def test_imported_wine_2014_to_2023_splits_into_price_and_mix_without_rest(real_
 
 
 def test_index_is_stored_under_its_contract_without_rounding(tmp_path: Path):
-    made = price_index.index(trade({2000: period(0), 2001: period(1)}))
+    made = prices.index(trade({2000: period(0), 2001: period(1)}))
     schemas.write(made, schemas.INDEX, tmp_path / "index.parquet")
     stored = schemas.read(tmp_path / "index.parquet")
     pd.testing.assert_frame_equal(stored, made, check_exact=True)
@@ -236,13 +236,13 @@ def test_index_is_stored_under_its_contract_without_rounding(tmp_path: Path):
 
 
 def test_contract_refuses_a_mix_that_is_not_the_rest():
-    table = price_index.index(trade({2000: period(0), 2001: period(1)}))
+    table = prices.index(trade({2000: period(0), 2001: period(1)}))
     with pytest.raises(VindimaError, match=r"unit_value_relative = fisher × mix"):
         schemas.validate(table.assign(mix=table["mix"] * (1 + 1e-8)), schemas.INDEX)
 
 
 def test_span_starts_at_one_in_its_first_year():
-    table = price_index.index(trade({2000 + t: period(t) for t in range(5)}))
+    table = prices.index(trade({2000 + t: period(t) for t in range(5)}))
     levels_since = span(table, "imports.table_wine", 2001, 2003)
     assert levels_since.index.tolist() == [2001, 2002, 2003]
     assert levels_since.T[2001].tolist() == [1, 1, 1, 1]
@@ -259,7 +259,7 @@ def test_span_starts_at_one_in_its_first_year():
     ],
 )
 def test_span_that_the_index_does_not_hold_is_refused(series: str, first: int, last: int, message: str):
-    table = price_index.index(trade({2000: period(0), 2002: period(1)}))
+    table = prices.index(trade({2000: period(0), 2002: period(1)}))
     with pytest.raises(VindimaError, match=message):
         span(table, series, first, last)
 
@@ -290,7 +290,7 @@ def prices_of(years: Mapping[int, Traded]) -> pd.DataFrame:
 
 
 def notes_of(years: Mapping[int, Traded]) -> list[Note]:
-    table = price_index.index(trade(years))
+    table = prices.index(trade(years))
     return price_index.notes(prices_of(years), split(table, "imports.table_wine", min(years), max(years)))
 
 
@@ -303,7 +303,7 @@ def test_split_over_the_same_countries_whose_chain_does_not_stray_has_no_note():
 def test_split_without_rows_of_countries_has_no_note():
     years = {2000: {"CHL": (10, 20)}, 2001: {"CHL": (11, 24)}}
     totals = prices_of(years).query("country.isna()")
-    change = split(price_index.index(trade(years)), "imports.table_wine", 2000, 2001)
+    change = split(prices.index(trade(years)), "imports.table_wine", 2000, 2001)
     assert price_index.notes(totals, change) == []
 
 
@@ -328,7 +328,7 @@ def test_chain_that_strays_from_the_direct_comparison_is_noted_with_both():
     assert notes_of(years) == []
     years[2001] = {"CHL": (100, 100), "FRA": (1, 9)}
     years[2002] = {"CHL": (300, 300), "FRA": (100, 100)}
-    change = split(price_index.index(trade(years)), "imports.table_wine", 2000, 2002)
+    change = split(prices.index(trade(years)), "imports.table_wine", 2000, 2002)
     assert abs(math.log(change.price)) > price_index.DRIFT
     (note,) = [note for note in notes_of(years) if isinstance(note, Drift)]
     assert note == Drift(2000, 2002, pytest.approx(1), change.price)
@@ -345,7 +345,7 @@ def test_chain_is_not_held_against_a_direct_comparison_of_less_than_half_the_val
 
 def test_real_exports_of_sparkling_wine_come_with_a_note_and_imports_of_wine_without(real_trade: pd.DataFrame):
     table, all_prices = (
-        price_index.index(real_trade),
+        prices.index(real_trade),
         real_trade[real_trade["value_usd"] * real_trade["quantity_kg"] > 0],
     )
     noted = {

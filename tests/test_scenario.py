@@ -4,13 +4,14 @@ import pytest
 from scipy import special
 
 from tests.markets import known_from, simulated
-from vindima.etl.schemas import QUANTILES, SIDES
+from vindima.forecasting.effects import moves
 from vindima.forecasting.scenario import Caution, Effects, Impossible, apply, by_key
+from vindima.quantiles import QUANTILES, SIDES
 
 
 @pytest.fixture(scope="module")
 def effects() -> Effects:
-    return by_key(known_from(simulated(1, {"sales": -0.6})))
+    return by_key(moves(known_from(simulated(1, {"sales": -0.6}))))
 
 
 def forecasts(series: str = "imports.table_wine.CHL", horizon: int = 5) -> list[dict]:
@@ -85,8 +86,8 @@ def test_effect_that_cannot_be_told_from_nothing_is_warned_of(elasticity: float,
         "product": "table_wine",
         "unit": "L",
         "elasticity": elasticity,
-        "se": 0.1,
-        "df": 15.0,
+        "reach_80": 0.134,
+        "reach_95": 0.213,
     }
     known |= {"baseline": 187e6, "lowest": 100e6, "highest": 270e6, "largest_change": 0.4}
     answer = apply({("sales", "imports", "table_wine"): known}, forecasts(), {"sales": {"pct": 10}})

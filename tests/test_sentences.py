@@ -6,8 +6,8 @@ import pytest
 
 from vindima.errors import VindimaError
 from vindima.etl.price_index import Drift, FewMatched, Split
-from vindima.etl.schemas import INPUTS
 from vindima.forecasting.scenario import Caution
+from vindima.inputs import INPUTS
 from vindima.labels import TRADE_PRODUCTS
 from vindima.serving import sentences
 

@@ -139,7 +139,9 @@ def test_base_year_that_the_prices_do_not_have_is_refused(served_set: Path, year
 
 def test_set_holds_the_price_index_and_what_prices_were_computed_with(served_set: Path) -> None:
     names = {path.stem for path in (served_set / "data/prices").iterdir()}
-    assert names == {"prices", "index", "exchange_rates", "price_levels", "enrichment_sources", "base_year"}
+    assert names == {
+        "prices", "index", "exchange_rates", "price_levels", "conversion", "enrichment_sources", "base_year",
+    }  # fmt: skip
 
 
 def test_no_set_at_all_says_to_run_make(tmp_path: Path) -> None:

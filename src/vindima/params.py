@@ -13,9 +13,9 @@ from typing import Any
 import yaml
 
 from vindima.errors import VindimaError
-from vindima.etl.schemas import FIRST_YEAR_IN_REAIS
 from vindima.forecasting.eligibility import TOTAL_YEARS
 from vindima.ingestion import catalogue, figures, raw_zone
+from vindima.series import FIRST_YEAR_IN_REAIS
 
 LONGEST_HORIZON, SCORED_HORIZON = 10, 3
 """Years ahead: the most that a model forecasts, and the most that the models are compared at. They are those of

@@ -1,15 +1,22 @@
-"""What a series is called, and what of the codes in its name is no foreign country.
+"""What a series is called, what of the codes in its name is no foreign country, and from when it has prices in reais.
 
 `imports.table_wine` is a total, of all countries; `imports.table_wine.CHL` is what came from one of them.
 """
 
-import pandas as pd
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FLOWS = ("imports", "exports")
 NOT_COUNTRIES = ("OTHER", "UNDECLARED", "SHIP_SUPPLIES")
 """Codes of what is no country, and stands for other countries every year."""
 NEVER_FORECAST = (*NOT_COUNTRIES, "BRA")
 """Brazil as an origin is what came back: re-imports."""
+FIRST_YEAR_IN_REAIS = 1995
+"""The real exists since July 1994: 1995 is its first whole year. Before it the currency changed several times."""
 
 
 def parts(series: str) -> tuple[str, str, str | None]:

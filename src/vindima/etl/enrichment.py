@@ -21,6 +21,7 @@ from vindima.errors import VindimaError
 from vindima.etl import schemas
 from vindima.ingestion.reply import Reply, WrongReply
 from vindima.ingestion.session import Session, utc_now
+from vindima.series import FIRST_YEAR_IN_REAIS
 
 RATES, LEVELS, SOURCES = "exchange_rates.csv", "price_levels.csv", "enrichment_sources.csv"
 SOURCE_COLUMNS = (
@@ -174,7 +175,7 @@ def exchange_rates(series: Mapping[str, Series], last_year: int) -> pd.DataFrame
     for country, _, source, _, _ in spells:
         if source not in averages:
             averages[source] = _annual_rate(series, source, country, last_year)
-    _refuse_gap(series["BRL"], averages["BRL"], range(schemas.FIRST_YEAR_IN_REAIS, last_year + 1))
+    _refuse_gap(series["BRL"], averages["BRL"], range(FIRST_YEAR_IN_REAIS, last_year + 1))
     frames = []
     for country, currency, source, first, last in spells:
         rows = averages[source]
@@ -201,11 +202,26 @@ def price_levels(series: Mapping[str, Series], last_year: int) -> pd.DataFrame:
     return schemas.validate(both[both["year"] <= last_year], schemas.PRICE_LEVELS)
 
 
+def conversion(series: Mapping[str, Series]) -> pd.DataFrame:
+    """Annual averages of every year that has one, to the newest: `year, brl_per_usd, us_cpi, ipca`; null for none.
+
+    They convert a forecast into reais or money of one year and nothing else, so they may be later than what prices
+    and forecasts know.
+    """
+    averages = {
+        "brl_per_usd": annual("brl_per_usd", _numbers(series["BRL"])),
+        US_CPI: annual(US_CPI, _numbers(series[US_CPI])),
+        "ipca": annual("ipca", chained(_numbers(series[IPCA]))),
+    }
+    columns = [table.set_index("year")[name] for name, table in averages.items()]
+    known = pd.concat(columns, axis=1).reset_index()
+    known.loc[known["year"] < FIRST_YEAR_IN_REAIS, ["brl_per_usd", "ipca"]] = None
+    return schemas.validate(known, schemas.CONVERSION)
+
+
 def short_years(levels: pd.DataFrame) -> list[int]:
     """Years of the price levels that are averages over fewer than 12 months: US CPI, and IPCA from 1995 on."""
-    short = (levels["us_cpi_months"] < 12) | (
-        (levels["ipca_months"] < 12) & (levels["year"] >= schemas.FIRST_YEAR_IN_REAIS)
-    )
+    short = (levels["us_cpi_months"] < 12) | ((levels["ipca_months"] < 12) & (levels["year"] >= FIRST_YEAR_IN_REAIS))
     return levels.loc[short, "year"].tolist()
 
 

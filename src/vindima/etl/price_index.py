@@ -19,16 +19,19 @@ are superlative: Diewert, "Exact and superlative index numbers", *Journal of Eco
 of unlike goods mislead: *Export and Import Price Index Manual: Theory and Practice* (IMF, 2009), chapter 2.
 """
 
+from __future__ import annotations
+
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from vindima.errors import VindimaError
-from vindima.etl import schemas
 from vindima.series import NOT_COUNTRIES, total_names
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LEVELS = ["fisher", "tornqvist", "unit_value_relative", "mix"]
 
@@ -104,20 +107,6 @@ def chain(years: Mapping[int, Traded]) -> Iterator[tuple[int, float, float, floa
         yield year, fisher, tornqvist, relative, relative / fisher
 
 
-def index(trade: pd.DataFrame) -> pd.DataFrame:
-    """The index table of the contracts from the tidy trade table: a row for each flow, product and year with trade.
-
-    As in the prices, only rows whose quantity and value are both above 0 count; their order does not.
-    """
-    priced = trade[(trade["quantity_kg"] > 0) & (trade["value_usd"] > 0)]
-    products: dict[tuple[str, str], dict[int, dict[str, tuple[float, float]]]] = {}
-    columns = ["flow", "product", "year", "country", "quantity_kg", "value_usd"]
-    for flow, product, year, country, quantity, value in priced[columns].itertuples(index=False):
-        products.setdefault((flow, product), {}).setdefault(year, {})[country] = (quantity, value)
-    rows = [(*key, *levels) for key, years in products.items() for levels in chain(years)]
-    return schemas.validate(schemas.frame(rows, schemas.INDEX), schemas.INDEX)
-
-
 def span(table: pd.DataFrame, series: str, first: int, last: int) -> pd.DataFrame:
     """The levels of a total (`imports.table_wine`) from `first` to `last`, 1 in `first`; the years are its index.
 
@@ -167,8 +156,17 @@ def split(table: pd.DataFrame, series: str, first: int, last: int) -> Split:
 
     Raises VindimaError as `span` does.
     """
-    end = span(table, series, first, last)[["unit_value_relative", "fisher", "mix"]].to_numpy()[-1].tolist()
-    return Split(series, first, last, *end)
+    levels = span(table, series, first, last)
+    ends = [(year, {name: float(levels[name].loc[year]) for name in LEVELS}) for year in (first, last)]
+    return split_between(series, *ends)
+
+
+def split_between(
+    series: str, first: tuple[int, Mapping[str, float]], last: tuple[int, Mapping[str, float]]
+) -> Split:
+    """The split from one year to another, each given with its levels."""
+    changes = [last[1][name] / first[1][name] for name in ("unit_value_relative", "fisher", "mix")]
+    return Split(series, first[0], last[0], *changes)
 
 
 @dataclass(frozen=True)
@@ -194,16 +192,22 @@ Note = FewMatched | Drift
 
 
 def notes(prices: pd.DataFrame, change: Split) -> list[Note]:
-    """What makes a split less certain; most have nothing, and so has one without countries to compare.
-
-    `prices` is the price table. Noted are the link in which the smallest share of the value could be compared
-    (`LEAST_MATCHED`), and a chain that strays from the direct comparison of the first year with the last (`DRIFT`).
-    """
+    """What makes a split less certain (`notes_on`), from the price table."""
     countries = prices[prices["country"].notna() & (total_names(prices) == change.series)]
     countries = countries[countries["year"].between(change.first, change.last)]
-    years: dict[int, dict[str, tuple[float, float]]] = {}
     columns = ["year", "country", "quantity_kg", "value_usd"]
-    for year, country, quantity, value in countries[columns].sort_values("year").itertuples(index=False):
+    return notes_on(countries[columns].sort_values("year").itertuples(index=False), change)
+
+
+def notes_on(countries: Iterable[tuple[int, str, float, float]], change: Split) -> list[Note]:
+    """What makes a split less certain; most have nothing, and so has one without countries to compare.
+
+    `countries` is `year, country, quantity, value` of the years of the split, in the order of the years. Noted are
+    the link in which the smallest share of the value could be compared (`LEAST_MATCHED`), and a chain that strays
+    from the direct comparison of the first year with the last (`DRIFT`).
+    """
+    years: dict[int, dict[str, tuple[float, float]]] = {}
+    for year, country, quantity, value in countries:
         years.setdefault(year, {})[country] = (quantity, value)
     found: list[Note] = []
     if not {change.first, change.last} <= years.keys():

@@ -19,7 +19,7 @@ from ibis import _
 from vindima import files
 from vindima.errors import VindimaError
 from vindima.etl import enrichment, price_index, schemas
-from vindima.series import table_names
+from vindima.series import FIRST_YEAR_IN_REAIS, table_names
 
 MEASURES = ("quantity_kg", "value_usd")
 
@@ -86,7 +86,7 @@ def prices(
     if engine != "duckdb":
         raise VindimaError(f"prices.engine: expected duckdb (the one that this version runs on), got {engine!r}")
     last = int(trade["year"].max())
-    first = min(schemas.FIRST_YEAR_IN_REAIS, last)
+    first = min(FIRST_YEAR_IN_REAIS, last)
     if base_year is not None and not first <= base_year <= last:
         raise VindimaError(
             f"prices.base_year: expected a year from {first} (the first in reais) to {last} (the newest of trade), "
@@ -94,6 +94,20 @@ def prices(
         )
     tables = {"trade": trade, "exchange_rates": exchange_rates, "price_levels": price_levels}
     return schemas.validate(_on_duckdb(tables, prices_in_every_money, base_year or last), schemas.PRICES)
+
+
+def index(trade: pd.DataFrame) -> pd.DataFrame:
+    """The price index of every total from the tidy trade table: a row for each flow, product and year with trade.
+
+    As in the prices, only rows whose quantity and value are both above 0 count; their order does not.
+    """
+    priced = trade[(trade["quantity_kg"] > 0) & (trade["value_usd"] > 0)]
+    products: dict[tuple[str, str], dict[int, dict[str, tuple[float, float]]]] = {}
+    columns = ["flow", "product", "year", "country", "quantity_kg", "value_usd"]
+    for flow, product, year, country, quantity, value in priced[columns].itertuples(index=False):
+        products.setdefault((flow, product), {}).setdefault(year, {})[country] = (quantity, value)
+    rows = [(*key, *levels) for key, years in products.items() for levels in price_index.chain(years)]
+    return schemas.validate(schemas.frame(rows, schemas.INDEX), schemas.INDEX)
 
 
 def for_forecasts(tidy_dir: Path, prices_dir: Path) -> pd.DataFrame:
@@ -143,7 +157,8 @@ def run(tidy_dir: Path, figures_dir: Path, prices_dir: Path, base_year: int | No
 
     Beside it stand the price index (`index.parquet`), what prices were computed with (`exchange_rates.parquet`,
     `price_levels.parquet`), where that is from (`enrichment_sources.parquet`), and the year in whose money real
-    prices are (`base_year.json`). Nothing later than the newest year of trade is in them.
+    prices are (`base_year.json`). Nothing later than the newest year of trade is in them; the newest averages, which
+    convert forecasts, stand apart (`conversion.parquet`).
     """
     trade = schemas.read(tidy_dir / "trade.parquet")
     last_year = int(trade["year"].max())
@@ -157,7 +172,8 @@ def run(tidy_dir: Path, figures_dir: Path, prices_dir: Path, base_year: int | No
         (exchange_rates, schemas.EXCHANGE_RATES),
         (price_levels, schemas.PRICE_LEVELS),
         (sources, schemas.ENRICHMENT_SOURCES),
-        (price_index.index(trade), schemas.INDEX),
+        (enrichment.conversion(series), schemas.CONVERSION),
+        (index(trade), schemas.INDEX),
     ]
     prices_table, *_ = schemas.write_all(
         (table, contract, prices_dir / f"{contract.name}.parquet") for table, contract in written

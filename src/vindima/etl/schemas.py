@@ -18,16 +18,13 @@ import pyarrow.parquet as pq
 
 from vindima import files
 from vindima.errors import VindimaError
-from vindima.series import FLOWS, NOT_COUNTRIES
+from vindima.inputs import FEWEST_YEARS, INPUTS
+from vindima.quantiles import QUANTILES, SIDES
+from vindima.series import FIRST_YEAR_IN_REAIS, FLOWS, NOT_COUNTRIES
 
 STATUSES = ("reported", "corrected", "not_available", "withheld", "marked", "aggregate_only", "blank")
 GRAPE_CLASSES = ("viniferas", "american_hybrid", "table_grapes", "unclassified")
 COLOURS = ("red", "white_and_rose", "white")
-QUANTILES = {"q025": 0.025, "q10": 0.1, "q50": 0.5, "q90": 0.9, "q975": 0.975}
-SIDES = {80: ("q10", "q90"), 95: ("q025", "q975")}
-"""Level of an interval in per cent → the quantiles that are its sides."""
-FIRST_YEAR_IN_REAIS = 1995
-"""The real exists since July 1994: 1995 is its first whole year. Before it the currency changed several times."""
 LEAST, MOST = -(2**15), 2**15 - 1
 """What a whole number of a stored table may be (int16)."""
 
@@ -256,6 +253,16 @@ PRICE_LEVELS = _contract(
         "ipca_months": pa.Column("int16", pa.Check.in_range(0, 12)),
     },
 )
+CONVERSION = _contract(
+    "data/prices/conversion.parquet",
+    ("year",),
+    {
+        "year": _year(),
+        "brl_per_usd": _price(nullable=True),
+        "us_cpi": _price(nullable=True),
+        "ipca": _price(nullable=True),
+    },
+)
 ENRICHMENT_SOURCES = _contract(
     "data/prices/enrichment_sources.parquet",
     ("measure",),
@@ -342,10 +349,6 @@ HISTORY = _contract(
 CALIBRATION = _contract(
     "models/calibration.parquet", ("name",), {"name": _words(), "value": pa.Column(float, _FINITE)}
 )
-INPUTS = ("harvest", "imports", "exports", "sales", "exchange_rate")
-"""What may change in a scenario."""
-FEWEST_YEARS = 12
-"""Years with changes of price and input below which no effect is estimated."""
 _number = pa.Column(float, _FINITE)
 _count = pa.Column("int16", pa.Check.ge(1))
 EFFECTS = _contract(
@@ -394,7 +397,7 @@ SCORES = _contract(
 
 CONTRACTS = (
     PRODUCTION, SALES, PROCESSING, TRADE, TOTALS, CORRECTIONS, FINDINGS, CROSSCHECK, FLAGS, COUNTS,
-    PRICES, INDEX, EXCHANGE_RATES, PRICE_LEVELS, ENRICHMENT_SOURCES,
+    PRICES, INDEX, EXCHANGE_RATES, PRICE_LEVELS, ENRICHMENT_SOURCES, CONVERSION,
     BACKTEST, CALIBRATIONS, BENCHMARK, FORECASTS, HISTORY, CALIBRATION, EFFECTS, SCORES,
 )  # fmt: skip
 """All contracts, in the order of the data."""

@@ -10,7 +10,6 @@ import pandas as pd
 from vindima.errors import VindimaError
 from vindima.etl import prices as unit_values
 from vindima.etl import schemas
-from vindima.etl.schemas import QUANTILES
 from vindima.forecasting import intervals
 from vindima.forecasting.eligibility import COUNTRY_KG, COUNTRY_YEARS, TOTAL_YEARS, eligible
 from vindima.forecasting.models import (
@@ -23,6 +22,7 @@ from vindima.forecasting.models import (
     model,
 )
 from vindima.forecasting.stored import six_digits
+from vindima.quantiles import QUANTILES
 
 WARM_UP = 1995
 """First cutoff whose errors calibrate intervals; those before `first_cutoff` are not scored."""

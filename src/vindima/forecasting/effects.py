@@ -17,7 +17,6 @@ What comes out is an association in past years, never a cause.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,9 +25,11 @@ from scipy import optimize, special
 
 from vindima.errors import VindimaError
 from vindima.etl import schemas
-from vindima.etl.schemas import EFFECTS, FEWEST_YEARS, FIRST_YEAR_IN_REAIS, INPUTS, QUANTILES
+from vindima.etl.schemas import EFFECTS
 from vindima.forecasting.eligibility import COUNTRY_KG
 from vindima.forecasting.stored import six_digits
+from vindima.inputs import FEWEST_YEARS, INPUTS, quantity
+from vindima.quantiles import QUANTILES, SIDES
 from vindima.series import FLOWS, NEVER_FORECAST
 
 NOISE_POWER = 0.25
@@ -41,69 +42,6 @@ RUN = 3
 are distinguishable at the 5 per cent level, 1 to 7 when drawn together; with runs of one year 5 to 9, and 1 to 8."""
 SPREADS = np.linspace(0, 1, 21)
 """Standard deviations of elasticities between markets that are tried, equally likely before the data."""
-NOT_PUBLISHED = (("exports", "raisins"),)
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """The published quantity that an input means for a product: the sum of rows of a table, in `unit`.
-
-    `groups` are product groups of `table` (production or sales), `products` those of them that count (none: all). A
-    published 0 is not told from "not recorded" by the source, so it is a gap; so is a year with a part not published.
-    Before `first_year` it was not recorded, or in another money.
-    """
-
-    table: str
-    unit: str
-    groups: tuple[str, ...] = ()
-    products: tuple[str, ...] = ()
-    first_year: int = 1970
-
-
-_STILL = ("table_wine", "fine_wine")
-_SPARKLING = (
-    "sparkling_wine", "moscatel_sparkling_wine", "organic_sparkling_wine", "sparkling_wine_base",
-    "moscatel_sparkling_wine_base", "charmat_method_base", "traditional_method_base",
-)  # fmt: skip
-EXCHANGE_RATE = Quantity("exchange_rates", "R$/US$", first_year=FIRST_YEAR_IN_REAIS)
-HARVEST = {
-    "table_wine": Quantity("production", "L", _STILL),
-    "sparkling_wine": Quantity(
-        "production",
-        "L",
-        ("derivatives",),
-        _SPARKLING,
-        first_year=2005,  # base wines are in the table from 2004 on, little of them before the next year
-    ),
-    "grape_juice": Quantity("production", "L", ("juice",)),
-}
-SALES = {
-    "table_wine": Quantity("sales", "L", (*_STILL, "special_wine", "organic_wine")),
-    "sparkling_wine": Quantity("sales", "L", ("sparkling_wine",)),
-    "grape_juice": Quantity("sales", "L", ("grape_juice", "concentrated_juice")),
-}
-
-
-def quantity(name: str, product: str) -> Quantity:
-    """The published quantity that the input `name` means for `product`.
-
-    Raises VindimaError with the reason where none is published.
-    """
-    if name not in INPUTS:
-        raise VindimaError(f"input: expected one of {', '.join(INPUTS)}, got {name}")
-    if name == "exchange_rate":
-        return EXCHANGE_RATE
-    if name in FLOWS:
-        if (name, product) in NOT_PUBLISHED:
-            raise VindimaError(f"{name} of {product}: Embrapa publishes the imports of {product} alone, no {name}")
-        return Quantity("prices", "kg")
-    published = HARVEST if name == "harvest" else SALES
-    if product not in published:
-        raise VindimaError(
-            f"{name} of {product}: Embrapa publishes what Rio Grande do Sul makes and sells in litres of wine and "
-            f"juice, so there is a {name} of {', '.join(published)}, of {product} none"
-        )
-    return published[product]
 
 
 def estimate(
@@ -140,6 +78,19 @@ def estimate(
     for name in ("elasticity", "se", "df", "elasticity_alone", "se_alone", "largest_change"):
         table[name] = six_digits(table[name].to_numpy())
     return schemas.validate(table, EFFECTS)
+
+
+def moves(effects: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of the effects table as a scenario wants them, with `reach_80` and `reach_95`.
+
+    These are half the width of the elasticity's Student-t interval of that level.
+    """
+    by_level = {
+        f"reach_{level}": special.stdtrit(effects["df"], QUANTILES[upper]) * effects["se"]
+        for level, (_, upper) in SIDES.items()
+    }
+    rows = effects.assign(**by_level)
+    return [dict(zip(rows.columns, row, strict=True)) for row in rows.itertuples(index=False)]
 
 
 def limits(effects: pd.DataFrame) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from vindima.errors import VindimaError
 from vindima.etl import schemas
 from vindima.forecasting import backtest, intervals, scores
 from vindima.forecasting.models import CANDIDATES, POOLED, estimated, fit_panel, log_quantiles, model
+from vindima.quantiles import QUANTILES
 
 PACKAGES = ("numpy", "pandas", "scipy", "sktime", "statsforecast")
 """Locked packages whose versions can move a forecast."""
@@ -91,7 +92,7 @@ class Forecaster:
             raise VindimaError(f"horizon: expected 1 to {self.record['horizon']}, as fitted, got {horizon}")
         cutoff, series = self.record["cutoff"], sorted(self.history["series"].unique())
         own = log_quantiles(self._fitted, steps).merge(intervals.features(self.history, series, cutoff), on="series")
-        made = intervals.corrected(own, self.calibration)[["series", "horizon", *schemas.QUANTILES]]
+        made = intervals.corrected(own, self.calibration)[["series", "horizon", *QUANTILES]]
         made = made.assign(cutoff=cutoff, year=cutoff + made["horizon"], model=self.record["model"])
         return schemas.validate(backtest.prices_from_logs(made), schemas.FORECASTS)
 

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from scipy import optimize
 
-from vindima.etl.schemas import SIDES
 from vindima.forecasting.stored import NARROWEST, six_digits
+from vindima.quantiles import SIDES
 
 FEATURES = ("log_width", "log_volatility", "log_tonnes", "log_horizon")
 FEWEST_ERRORS = 40

@@ -19,11 +19,11 @@ from sktime.forecasting.statsforecast import (
 )
 
 from vindima.errors import VindimaError
-from vindima.etl.schemas import QUANTILES
 from vindima.forecasting.eligibility import TOTAL_YEARS
 from vindima.forecasting.joint import JointLevels
 from vindima.forecasting.level import LocalLevel
 from vindima.forecasting.stored import NARROWEST
+from vindima.quantiles import QUANTILES
 
 
 class _NothingRemembered:

@@ -1,18 +1,16 @@
 """What if: the path of a forecast moved by what the inputs would be, and by what they went with in past years."""
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from scipy import special
 
 from vindima.errors import VindimaError
-from vindima.etl.schemas import FEWEST_YEARS, INPUTS, QUANTILES, SIDES
-from vindima.forecasting.effects import quantity
 from vindima.forecasting.stored import six_digits
+from vindima.inputs import FEWEST_YEARS, INPUTS, quantity
+from vindima.quantiles import QUANTILES, SIDES
 
 FARTHEST = 1000.0
 """A change by more than a thousand times is taken for a slip of units."""
@@ -62,12 +60,12 @@ class Outcome:
     warnings: list[Caution]
 
 
-Effects = Mapping[tuple[str, str, str], Mapping[Hashable, Any]]
+Effects = Mapping[tuple[str, str, str], Mapping[str, Any]]
 
 
-def by_key(effects: pd.DataFrame) -> Effects:
-    """The effects table as `apply` reads it: (input, flow, product) → row."""
-    return {(row["input"], row["flow"], row["product"]): row for row in effects.to_dict("records")}
+def by_key(moves: Iterable[Mapping[str, Any]]) -> Effects:
+    """The effects (`effects.moves`) as `apply` reads them: (input, flow, product) → row."""
+    return {(row["input"], row["flow"], row["product"]): row for row in moves}
 
 
 def apply(effects: Effects, forecasts: Sequence[Mapping[Any, Any]], scenario: Any) -> Outcome:
@@ -114,7 +112,7 @@ def apply(effects: Effects, forecasts: Sequence[Mapping[Any, Any]], scenario: An
 class _Move:
     """One input of a scenario: its row of the effects table and its log change from the last level in each year."""
 
-    known: Mapping[Hashable, Any]
+    known: Mapping[str, Any]
     years: list[int]
     changes: list[float]
 
@@ -128,8 +126,7 @@ class _Move:
 
     def doubt(self, place: int, level: int) -> float:
         """Half-width of the interval of `level` per cent of the log shift in the year at `place`."""
-        reach = float(special.stdtrit(self.known["df"], QUANTILES[SIDES[level][1]]))
-        return reach * self.known["se"] * abs(self.changes[place])
+        return self.known[f"reach_{level}"] * abs(self.changes[place])
 
     def effect(self) -> dict[str, Any]:
         place = max(range(len(self.years)), key=lambda place: (abs(self.changes[place]), place))

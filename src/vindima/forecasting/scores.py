@@ -10,8 +10,8 @@ import pandas as pd
 from vindima import files
 from vindima.errors import VindimaError
 from vindima.etl import schemas
-from vindima.etl.schemas import QUANTILES, SIDES
 from vindima.forecasting.stored import six_digits
+from vindima.quantiles import QUANTILES, SIDES
 from vindima.series import is_total
 
 SCORED_HORIZONS = (1, 2, 3)

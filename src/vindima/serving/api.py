@@ -16,8 +16,8 @@ from werkzeug.exceptions import HTTPException
 from vindima import paths
 from vindima.errors import VindimaError
 from vindima.etl import price_index
-from vindima.etl.schemas import SIDES
 from vindima.labels import Language
+from vindima.quantiles import SIDES
 from vindima.series import NEVER_FORECAST, parts, total_names
 from vindima.serving import auth, sentences, store
 

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
 from vindima import files
-from vindima.etl.schemas import SIDES
 from vindima.labels import Language, number
+from vindima.quantiles import SIDES
 
 LINE = 132  # characters of a source line that the width of a figure holds
 WINE = "#7b1e3a"

@@ -11,11 +11,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from vindima.etl import price_index
-from vindima.etl.schemas import FIRST_YEAR_IN_REAIS, SIDES
 from vindima.forecasting.eligibility import COUNTRY_KG, COUNTRY_YEARS
 from vindima.forecasting.scores import FEWEST_FORECASTS
 from vindima.labels import FLOWS, TRADE_PRODUCTS, Language, counted, country_name, number, series_name
-from vindima.series import total_names
+from vindima.quantiles import SIDES
+from vindima.series import FIRST_YEAR_IN_REAIS, total_names
 from vindima.serving import charts, sentences
 from vindima.serving.store import ServedSet
 from vindima.templates import render

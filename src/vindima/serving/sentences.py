@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping
 
 from vindima.etl.price_index import Drift, FewMatched, Note, Split
-from vindima.forecasting.effects import quantity
 from vindima.forecasting.scenario import Caution
+from vindima.inputs import quantity
 from vindima.labels import FLOWS, TRADE_PRODUCTS, Language, number, percent, series_name
 from vindima.series import parts
 
