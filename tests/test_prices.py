@@ -231,7 +231,8 @@ def test_number_of_threads_changes_no_byte(tidy_dir: Path, tmp_path: Path, monke
         module.run(tidy_dir, FIGURES, folder, None, "duckdb")
         made.append({path.name: path.read_bytes() for path in folder.iterdir()})
     assert sorted(made[0]) == [
-        "base_year.json", "conversion.parquet", "enrichment_sources.parquet", "exchange_rates.parquet", "index.parquet",
+        "base_year.json", "conversion.parquet",
+        "enrichment_sources.parquet", "exchange_rates.parquet", "index.parquet",
         "price_levels.parquet", "prices.parquet",
     ]  # fmt: skip
     assert all(other == made[0] for other in made[1:])
