@@ -23,10 +23,10 @@ def claims(**changes: object) -> dict:
 
 
 def test_user_is_verified_by_the_right_password_alone(users: Path) -> None:
-    assert auth.verify(users, "ana", "uva isabel") == auth.User("ana", "reader", disabled=False)
-    assert auth.verify(users, "ana", "uva Isabel") is None
-    assert auth.verify(users, "bia", "uva isabel") is None
-    assert auth.verify(users.with_name("none"), "ana", "uva isabel") is None
+    assert auth.verify(users, "ana", "uva isabel de 1875") == auth.User("ana", "reader", disabled=False)
+    assert auth.verify(users, "ana", "uva Isabel de 1875") is None
+    assert auth.verify(users, "bia", "uva isabel de 1875") is None
+    assert auth.verify(users.with_name("none"), "ana", "uva isabel de 1875") is None
 
 
 def test_unknown_user_costs_a_hash_as_a_known_one_does(users: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,15 +39,15 @@ def test_unknown_user_costs_a_hash_as_a_known_one_does(users: Path, monkeypatch:
 
 
 def test_passwords_are_kept_hashed_and_the_file_is_its_owners_alone(users: Path) -> None:
-    assert b"uva isabel" not in users.read_bytes()
+    assert b"uva isabel de 1875" not in users.read_bytes()
     if os.name == "posix":
         assert users.stat().st_mode & 0o777 == 0o600
 
 
 def test_disabled_user_is_refused_and_listed_as_such(users: Path) -> None:
-    auth.add(users, "Bia", "merlot", role="operator")
+    auth.add(users, "Bia", "merlot de 1999", role="operator")
     auth.disable(users, "ana")
-    assert auth.verify(users, "ana", "uva isabel") is None
+    assert auth.verify(users, "ana", "uva isabel de 1875") is None
     assert auth.list_users(users) == [
         auth.User("Bia", "operator", disabled=False),
         auth.User("ana", "reader", disabled=True),
@@ -150,21 +150,21 @@ def test_users_are_added_listed_and_disabled_on_the_command_line(
     path = tmp_path / "users.sqlite"
     monkeypatch.setattr(paths, "USERS", path)
     run = CliRunner().invoke
-    added = run(main, ["users", "add", "ana", "--password-stdin"], input="uva isabel\n")
+    added = run(main, ["users", "add", "ana", "--password-stdin"], input="uva isabel de 1875\n")
     assert (added.exit_code, added.output) == (0, "added ana (reader)\n")
-    asked = run(main, ["users", "add", "bia", "--role", "operator"], input="merlot\nmerlot\n")
+    asked = run(main, ["users", "add", "bia", "--role", "operator"], input="merlot de 1999\nmerlot de 1999\n")
     assert asked.exit_code == 0
     assert "merlot" not in asked.output
     assert run(main, ["users", "disable", "bia"]).output == "disabled bia\n"
     assert run(main, ["users", "list"]).output == "ana\treader\nbia\toperator\tdisabled\n"
-    assert auth.verify(path, "ana", "uva isabel")
+    assert auth.verify(path, "ana", "uva isabel de 1875")
     again = run(main, ["users", "add", "ana", "--password-stdin"], input="x\n")
     assert again.exit_code == 1
     assert again.output == f"vindima: user ana exists already in {path}\n"
 
 
 def test_verification_leaves_no_open_connection_behind(users: Path) -> None:
-    auth.verify(users, "ana", "uva isabel")
+    auth.verify(users, "ana", "uva isabel de 1875")
     with sqlite3.connect(users, isolation_level="EXCLUSIVE", timeout=0) as database:
         database.execute("begin exclusive")
     database.close()
