@@ -15,6 +15,7 @@ from vindima.errors import VindimaError
 from vindima.serving import auth
 
 SECRET = "a secret of the tests, 32 bytes and more"
+LONG = "merlot de 1999"
 
 
 def claims(**changes: object) -> dict:
@@ -45,7 +46,7 @@ def test_passwords_are_kept_hashed_and_the_file_is_its_owners_alone(users: Path)
 
 
 def test_disabled_user_is_refused_and_listed_as_such(users: Path) -> None:
-    auth.add(users, "Bia", "merlot de 1999", role="operator")
+    auth.add(users, "Bia", LONG, role="operator")
     auth.disable(users, "ana")
     assert auth.verify(users, "ana", "uva isabel de 1875") is None
     assert auth.list_users(users) == [
@@ -62,18 +63,25 @@ def test_no_file_of_users_is_a_list_without_users(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "password", "role", "said"),
     [
-        ("ana", "x", "reader", "user ana exists already in .*users.sqlite"),
-        ("a:b", "x", "reader", "user name: expected printable characters without a colon, got 'a:b'"),
-        ("", "x", "reader", "user name: expected"),
-        ("a\nb", "x", "reader", "user name: expected"),
-        ("bia", "", "reader", "user bia: expected a password, got an empty one"),
-        ("bia", "x", "admin", "user bia: expected the role reader or operator, got 'admin'"),
+        ("ana", LONG, "reader", "user ana exists already in .*users.sqlite"),
+        ("a:b", LONG, "reader", "user name: expected printable characters without a colon, got 'a:b'"),
+        ("", LONG, "reader", "user name: expected"),
+        ("a\nb", LONG, "reader", "user name: expected"),
+        ("bia", "", "reader", "user bia: expected a password of 12 characters or more, got 0"),
+        ("bia", "uva isabel!", "reader", "user bia: expected a password of 12 characters or more, got 11"),
+        ("bia", LONG, "admin", "user bia: expected the role reader or operator, got 'admin'"),
     ],
 )
 def test_add_refuses_with_a_sentence(users: Path, name: str, password: str, role: str, said: str) -> None:
-    with pytest.raises(VindimaError, match=said):
+    with pytest.raises(VindimaError, match=said) as refused:
         auth.add(users, name, password, role)
+    assert not password or password not in str(refused.value)
     assert len(auth.list_users(users)) == 1
+
+
+def test_password_of_twelve_characters_is_long_enough(users: Path) -> None:
+    auth.add(users, "bia", "uva isabel 2")
+    assert auth.verify(users, "bia", "uva isabel 2")
 
 
 def test_disabling_an_unknown_user_says_how_to_see_who_there_is(users: Path) -> None:
@@ -87,7 +95,7 @@ def test_file_that_holds_no_users_is_named(tmp_path: Path) -> None:
     with pytest.raises(VindimaError, match=r"users\.sqlite cannot be used as the file of users"):
         auth.verify(path, "ana", "x")
     with pytest.raises(VindimaError, match="cannot be used as the file of users: No such file"):
-        auth.add(tmp_path / "none" / "users.sqlite", "ana", "x")
+        auth.add(tmp_path / "none" / "users.sqlite", "ana", LONG)
 
 
 @pytest.mark.parametrize("secret", [None, "", "thirty-one-bytes-are-not-enough"])
@@ -152,13 +160,13 @@ def test_users_are_added_listed_and_disabled_on_the_command_line(
     run = CliRunner().invoke
     added = run(main, ["users", "add", "ana", "--password-stdin"], input="uva isabel de 1875\n")
     assert (added.exit_code, added.output) == (0, "added ana (reader)\n")
-    asked = run(main, ["users", "add", "bia", "--role", "operator"], input="merlot de 1999\nmerlot de 1999\n")
+    asked = run(main, ["users", "add", "bia", "--role", "operator"], input=f"{LONG}\n{LONG}\n")
     assert asked.exit_code == 0
-    assert "merlot" not in asked.output
+    assert LONG not in asked.output
     assert run(main, ["users", "disable", "bia"]).output == "disabled bia\n"
     assert run(main, ["users", "list"]).output == "ana\treader\nbia\toperator\tdisabled\n"
     assert auth.verify(path, "ana", "uva isabel de 1875")
-    again = run(main, ["users", "add", "ana", "--password-stdin"], input="x\n")
+    again = run(main, ["users", "add", "ana", "--password-stdin"], input=f"{LONG}\n")
     assert again.exit_code == 1
     assert again.output == f"vindima: user ana exists already in {path}\n"
 

@@ -96,7 +96,7 @@ def users() -> None:
 @click.option("--role", type=click.Choice(["reader", "operator"]), default="reader", show_default=True)
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 def add_user(name: str, role: str, password_stdin: bool) -> None:
-    """Add the user NAME."""
+    """Add the user NAME, with a password of 12 characters or more."""
     from vindima import paths
     from vindima.serving import auth
 

@@ -21,6 +21,7 @@ from vindima.errors import VindimaError
 ROLES = ("reader", "operator")
 TOKEN_SECONDS = 3600
 SECRET_BYTES = 32  # RFC 7518, 3.2: a key for HS256 is at least as long as its hash
+PASSWORD_CHARACTERS = 12  # beyond guessing at the pace that attempts are allowed, and still typed by hand
 
 _ALGORITHM = "HS256"
 _ISSUER = _AUDIENCE = "vindima"
@@ -89,13 +90,15 @@ def _find(users: Path, name: str) -> tuple[User, str] | None:
 def add(users: Path, name: str, password: str, role: str = "reader") -> User:
     """The user, now in the file `users`, which is made (for its owner alone) where there is none.
 
-    Raises VindimaError for a name that is taken or that HTTP Basic cannot carry, an empty password and
-    an unknown role.
+    Raises VindimaError for a name that is taken or that HTTP Basic cannot carry, a password of fewer than
+    `PASSWORD_CHARACTERS` and an unknown role.
     """
     if not name or ":" in name or not name.isprintable():
         raise VindimaError(f"user name: expected printable characters without a colon, got {name!r}")
-    if not password:
-        raise VindimaError(f"user {name}: expected a password, got an empty one")
+    if len(password) < PASSWORD_CHARACTERS:
+        raise VindimaError(
+            f"user {name}: expected a password of {PASSWORD_CHARACTERS} characters or more, got {len(password)}"
+        )
     if role not in ROLES:
         raise VindimaError(f"user {name}: expected the role {' or '.join(ROLES)}, got {role!r}")
     try:
