@@ -44,8 +44,10 @@ def rows() -> list[dict]:
             "USERS": str(Path(folder) / "users.sqlite"),
             "JWT_SECRET": secrets.token_urlsafe(48),
         }
-        user = auth.add(Path(config["USERS"]), "bench", secrets.token_urlsafe(16))
-        token = auth.issue_token(user, config["JWT_SECRET"])
+        users = Path(config["USERS"])
+        auth.prepare(users, config["JWT_SECRET"])
+        user = auth.add(users, "bench", secrets.token_urlsafe(16))
+        token = auth.issue_token(users, config["JWT_SECRET"], user)
         paths = {"hello": "/hello", "forecast": "/v1/series/imports.table_wine.C50/forecast?horizon=3&level=80"}
         rates: dict[str, list[float]] = {name: [] for name in paths}
         with (

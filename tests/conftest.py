@@ -183,7 +183,7 @@ def served_set(set_made_once: Path, tmp_path: Path) -> Path:
 def users_made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file with one user, ana, a reader; a password is slow to hash."""
     path = tmp_path_factory.mktemp("users") / "users.sqlite"
-    auth.add(path, "ana", "uva isabel")
+    auth.add(path, "ana", "uva isabel de 1875")
     return path
 
 

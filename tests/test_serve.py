@@ -84,7 +84,7 @@ def test_server_answers_health_token_and_forecast_and_refuses_without_token(addr
         assert refused.status_code == 401
         assert refused.headers["Content-Type"] == "application/problem+json"
         assert refused.headers["WWW-Authenticate"] == 'Bearer realm="vindima"'
-        given = session.post(f"{address}/v1/token", auth=("ana", "uva isabel"), timeout=10).json()
+        given = session.post(f"{address}/v1/token", auth=("ana", "uva isabel de 1875"), timeout=10).json()
         headers = {"Authorization": f"Bearer {given['access_token']}"}
         answer = session.get(forecast, headers=headers, timeout=10).json()
         assert [step["year"] for step in answer["path"]] == [2024, 2025]
@@ -102,7 +102,7 @@ def test_curl_is_answered_with_a_token_and_refused_without(address: str) -> None
 
     forecast = f"{address}/v1/series/imports.table_wine/forecast"
     assert curl(forecast).endswith("\n401")
-    token = curl("--user", "ana:uva isabel", "--request", "POST", f"{address}/v1/token").split('"')[3]
+    token = curl("--user", "ana:uva isabel de 1875", "--request", "POST", f"{address}/v1/token").split('"')[3]
     assert curl("--header", f"Authorization: Bearer {token}", forecast).endswith("\n200")
 
 

@@ -96,7 +96,7 @@ def users() -> None:
 @click.option("--role", type=click.Choice(["reader", "operator"]), default="reader", show_default=True)
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 def add_user(name: str, role: str, password_stdin: bool) -> None:
-    """Add the user NAME."""
+    """Add the user NAME, with a password of 12 characters or more."""
     from vindima import paths
     from vindima.serving import auth
 
@@ -127,6 +127,46 @@ def disable_user(name: str) -> None:
 
     auth.disable(paths.USERS, name)
     click.echo(f"disabled {name}")
+
+
+@main.group()
+def keys() -> None:
+    """The keys that sign tokens: kept in VINDIMA_USERS, encrypted under VINDIMA_JWT_SECRET."""
+
+
+@keys.command("add")
+def add_key() -> None:
+    """Make a key, which signs from now on; tokens of the earlier ones are good until they expire."""
+    from vindima import paths
+    from vindima.serving import auth
+
+    key = auth.add_key(paths.USERS, auth.check_secret(os.environ.get("VINDIMA_JWT_SECRET")))
+    click.echo(f"added {key}, which signs from now on")
+
+
+@keys.command("list")
+def list_keys() -> None:
+    """List all keys: id, made when, and whether they sign, verify, are expired or of another secret."""
+    from vindima import paths
+    from vindima.serving import auth
+
+    for key in auth.list_keys(paths.USERS, auth.check_secret(os.environ.get("VINDIMA_JWT_SECRET"))):
+        click.echo(f"{key.id}\t{key.made:%Y-%m-%dT%H:%M:%SZ}\t{key.state}")
+
+
+@keys.command("retire")
+@click.argument("key", metavar="ID")
+@click.option("--now", is_flag=True, help="Refuse its tokens from now on; if it is the one that signs, make another.")
+def retire_key(key: str, now: bool) -> None:
+    """Sign no more with the key ID; its tokens are good until they expire."""
+    from vindima import paths
+    from vindima.serving import auth
+
+    secret = auth.check_secret(os.environ.get("VINDIMA_JWT_SECRET"))
+    made = auth.retire_key(paths.USERS, secret, key, at_once=now)
+    click.echo(f"retired {key}; its tokens are {'refused from now on' if now else 'good until they expire'}")
+    if made:
+        click.echo(f"added {made}, which signs from now on")
 
 
 @main.command()

@@ -170,7 +170,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         NOT_READY=None,
     )
     app.config.update(config or {})
-    auth.check_secret(app.config["JWT_SECRET"])
+    auth.prepare(Path(app.config["USERS"]), auth.check_secret(app.config["JWT_SECRET"]))
     try:
         app.extensions["vindima"] = Bodies(store.load(Path(app.config["SERVED"])))
     except VindimaError as error:
@@ -363,7 +363,8 @@ def ready() -> Response:
 def give_token() -> Response:
     """A token for the name and the password of the Basic credentials."""
     _only_query()
-    given = auth.issue_token(auth.basic.current_user(), current_app.config["JWT_SECRET"])
+    users, secret = Path(current_app.config["USERS"]), current_app.config["JWT_SECRET"]
+    given = auth.issue_token(users, secret, auth.basic.current_user())
     response = _reply(_json({"access_token": given, "token_type": "Bearer", "expires_in": auth.TOKEN_SECONDS}))
     response.headers["Cache-Control"] = "no-store"
     return response
