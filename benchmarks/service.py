@@ -1,7 +1,8 @@
 """How fast the service answers a forecast, beside a bare Flask hello behind the same JWT check.
 
-Both run in this one run on loopback, under the settings of `vindima.serving.serve`, and are called in turns
-by the same clients with the same token over kept connections. The bar: 0.7 of the hello's requests per second.
+Both run in this one run on loopback, under the settings of `vindima.serving.serve`, and are called in turns by the
+same clients with the same token over kept connections; the service answers from the set that `make` left. The bar:
+0.7 of the hello's requests per second.
 """
 
 import http.client
@@ -21,15 +22,13 @@ from pathlib import Path
 import pandas as pd
 from flask import Flask
 
-from vindima.etl.price_index import LEVELS
-from vindima.serving import api, auth, serve, store
+from vindima import paths
+from vindima.serving import api, auth, serve
 
 BAR = 0.7
 ROUNDS = 40  # short and many: which worker gets which connection is drawn anew in each
 CLIENTS = 4
 REQUESTS = 100  # of each client in each round
-SERIES = 100
-HORIZON = 5
 
 
 def rows() -> list[dict]:
@@ -40,7 +39,7 @@ def rows() -> list[dict]:
     """
     with tempfile.TemporaryDirectory() as folder:
         config = {
-            "SERVED": str(_example_set(Path(folder))),
+            "SERVED": str(paths.SERVED),
             "USERS": str(Path(folder) / "users.sqlite"),
             "JWT_SECRET": secrets.token_urlsafe(48),
         }
@@ -48,8 +47,8 @@ def rows() -> list[dict]:
         auth.prepare(users, config["JWT_SECRET"])
         user = auth.add(users, "bench", secrets.token_urlsafe(16))
         token = auth.issue_token(users, config["JWT_SECRET"], user)
-        paths = {"hello": "/hello", "forecast": "/v1/series/imports.table_wine.C50/forecast?horizon=3&level=80"}
-        rates: dict[str, list[float]] = {name: [] for name in paths}
+        asked = {"hello": "/hello", "forecast": "/v1/series/imports.table_wine.CHL/forecast?horizon=3&level=80"}
+        rates: dict[str, list[float]] = {name: [] for name in asked}
         with (
             _running("hello", config) as hello,
             _running("forecast", config) as forecast,
@@ -57,8 +56,8 @@ def rows() -> list[dict]:
         ):
             ports = {"hello": hello, "forecast": forecast}
             for turn in range(-1, ROUNDS):
-                for name in sorted(paths, reverse=turn % 2 == 0):  # neither is always first
-                    work = [clients.submit(_call, ports[name], paths[name], token, REQUESTS) for _ in range(CLIENTS)]
+                for name in sorted(asked, reverse=turn % 2 == 0):  # neither is always first
+                    work = [clients.submit(_call, ports[name], asked[name], token, REQUESTS) for _ in range(CLIENTS)]
                     spans = [one.result() for one in work]
                     seconds = max(end for _, end in spans) - min(start for start, _ in spans)
                     if turn >= 0:  # the first turn warms both
@@ -140,47 +139,6 @@ def _hello(config: dict) -> Flask:
         return "hello"
 
     return app
-
-
-def _example_set(folder: Path) -> Path:
-    """A set of `SERIES` made-up series from 1997 to 2023, as large as the real one."""
-    names = [f"imports.table_wine.C{i:02d}" for i in range(SERIES)]
-    prices = pd.DataFrame(
-        {"series": name, "flow": "imports", "product": "table_wine", "country": name[-3:], "year": year}
-        | {"quantity_kg": 1000.0 * year, "value_usd": 2718.3 * year, "price_usd_kg": 2.7183, "corrected": False}
-        | {"price_usd_kg_real": 2.7183 * 1.02 ** (2023 - year), "price_brl_kg": 9.9, "price_brl_kg_real": 19.8}
-        for name in names
-        for year in range(1997, 2024)
-    )
-    forecasts = pd.DataFrame(
-        {"series": name, "cutoff": 2023, "horizon": h, "year": 2023 + h, "model": "naive", "forecast": 2.7183}
-        | {"q025": 1.8127, "q10": 2.1234, "q50": 2.7183, "q90": 3.3129, "q975": 3.7654}
-        for name in names
-        for h in range(1, HORIZON + 1)
-    )
-    documents = {
-        "data/raw/manifest.json": {"vintage": "0" * 12},
-        "models/model.json": {"model": "naive", "vintage": "0" * 12, "cutoff": 2023, "horizon": HORIZON},
-        "data/prices/base_year.json": {"base_year": 2023},
-        "reports/metrics.json": {},
-    }
-    tables = {
-        "data/prices/prices.parquet": prices,
-        "data/prices/index.parquet": pd.DataFrame(columns=["flow", "product", "year", *LEVELS]),  # of totals only
-        "data/forecasts/forecasts.parquet": forecasts,
-        "data/backtest/backtest.parquet": forecasts.assign(actual=2.7, actual_published=2.7),
-        **{contract.path: pd.DataFrame(columns=contract.columns) for contract in store.REVIEWED},
-    }
-    for name in store.FILES:
-        path = folder / "project" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".parquet":
-            tables.get(name, forecasts).to_parquet(path)
-        elif path.suffix == ".csv":
-            tables[name].to_csv(path, index=False)
-        else:
-            path.write_text(json.dumps(documents.get(name, "")), encoding="utf-8")
-    return store.switch(folder / "project", folder / "served")
 
 
 def main() -> None:

@@ -34,6 +34,43 @@ def shared_data() -> Path:
     return folder
 
 
+def collected_tables() -> dict[str, pd.DataFrame]:
+    """A few rows of what is collected: a null, a zero, a word with a comma, more rows of trade than a page has."""
+    rows: list[tuple[schemas.Contract, list[tuple]]] = [
+        (schemas.PRODUCTION, [
+            (2022, "table_wine", "white", "Branco", 100.0, "reported"),
+            (2023, "table_wine", "white", "Branco", 0.0, "reported"),
+            (2023, "juice", "grape_juice", "Suco, integral", None, "not_available"),
+        ]),
+        (schemas.SALES, [(2023, "table_wine", "white", "Branco", 80.0, "reported")]),
+        (schemas.PROCESSING, [
+            (2022, "viniferas", None, "all", "Total do grupo", 9.0, "aggregate_only"),
+            (2023, "viniferas", "red", "merlot", "Merlot", 7.0, "reported"),
+        ]),
+        (schemas.TRADE, [
+            (flow, product, country, year, name, 1.5, 3.0, 1.5, 3.0, "reported", "reported")
+            for flow, product in (("exports", "fresh_grapes"), ("imports", "table_wine"))
+            for country, name in (("CHL", "Chile"), ("NLD", "Países Baixos"), ("OTHER", "Outros"))
+            for year in range(1970, 2024)
+        ]),
+    ]  # fmt: skip
+    return {contract.name: schemas.frame(values, contract) for contract, values in rows}
+
+
+def effects_of_two_inputs() -> pd.DataFrame:
+    """What the exchange rate and the harvest went with in imports of table wine: the harvest with nothing."""
+    numbers = {"elasticity_alone": -0.2, "se_alone": 0.1, "n_series": 30, "n_changes": 500, "n_years": 29}
+    numbers |= {"first_year": 1995, "last_year": 2023, "baseline_year": 2023, "largest_change": 0.5}
+    return pd.DataFrame(
+        [
+            {"input": "exchange_rate", "flow": "imports", "product": "table_wine", "elasticity": -0.25, "se": 0.05}
+            | {"df": 9.0, "unit": "R$/US$", "baseline": 5.0, "lowest": 0.9, "highest": 5.4} | numbers,
+            {"input": "harvest", "flow": "imports", "product": "table_wine", "elasticity": 0.01, "se": 0.05}
+            | {"df": 16.0, "unit": "L", "baseline": 2e8, "lowest": 1e8, "highest": 3e8} | numbers,
+        ]
+    )[list(schemas.EFFECTS.columns)]  # fmt: skip
+
+
 def reviewed_tables() -> dict[str, pd.DataFrame]:
     """What the review of a small source gives: one correction of each certainty, one finding that is left."""
     rows: list[tuple[schemas.Contract, list[tuple]]] = [
@@ -108,17 +145,14 @@ def outputs_made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "model": "naive",
                 "forecast": 2.5,
             }
-            | {"q025": 2.0 - h, "q10": 2.25 - h, "q50": 2.5, "q90": 2.75 + h, "q975": 3.0 + h}
+            | {"q025": 2.0 / (1 + h), "q10": 2.5 / (1 + h), "q50": 2.5, "q90": 2.75 + h, "q975": 3.0 + h}
             for series in ("imports.table_wine", "imports.table_wine.CHL")
             for h in (1, 2, 3)
         ]
     ).astype({"cutoff": "int16", "horizon": "int16", "year": "int16"})
     tested = path.assign(cutoff=2020, year=2020 + path["horizon"], actual=2.5, actual_published=2.5)
     tables = {
-        "data/tidy/production": pd.DataFrame({"year": [2023], "quantity_l": [1.0]}),
-        "data/tidy/sales": pd.DataFrame({"year": [2023], "quantity_l": [1.0]}),
-        "data/tidy/processing": pd.DataFrame({"year": [2023], "quantity_kg": [1.0]}),
-        "data/tidy/trade": pd.DataFrame({"year": [2023], "quantity_kg": [1.0], "value_usd": [2.5]}),
+        **{f"data/tidy/{name}": table for name, table in collected_tables().items()},
         **{f"data/tidy/{name}": table for name, table in reviewed_tables().items()},
         "data/prices/prices": prices,
         "data/prices/index": index,
@@ -128,14 +162,16 @@ def outputs_made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
         "data/prices/exchange_rates": pd.DataFrame({"country": ["BRA"], "year": [2023], "currency_per_usd": [5.0]}),
         "data/prices/price_levels": pd.DataFrame({"year": [2023], "us_cpi": [304.7], "ipca": [600.0]}),
-        "data/prices/enrichment_sources": pd.DataFrame({"measure": ["BRL"], "publisher": ["Federal Reserve"]}),
+        "data/prices/enrichment_sources": pd.DataFrame(
+            {"measure": ["BRL", "us_cpi", "ipca_change_pct"], "publisher": ["Federal Reserve", "BLS", "IBGE"]}
+        ).reindex(columns=list(schemas.ENRICHMENT_SOURCES.columns)),
         "data/backtest/backtest": tested,
         "data/benchmark/benchmark": tested.assign(model="auto_ets"),
         "data/forecasts/forecasts": path,
         "data/backtest/calibrations": pd.DataFrame(columns=schemas.CALIBRATIONS.columns),
         "models/history": pd.DataFrame(columns=schemas.HISTORY.columns),
         "models/calibration": pd.DataFrame(columns=schemas.CALIBRATION.columns),
-        "models/effects": pd.DataFrame(columns=schemas.EFFECTS.columns),
+        "models/effects": effects_of_two_inputs(),
     }
     documents: dict[str, dict] = {
         "data/raw/manifest.json": {

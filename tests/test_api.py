@@ -1,6 +1,11 @@
+import gzip
+import io
 import json
 import logging
+import math
+import re
 import time
+import zlib
 from http import HTTPStatus
 from pathlib import Path
 
@@ -8,16 +13,19 @@ import jwt
 import pandas as pd
 import pytest
 from flask.testing import FlaskClient
+from openapi_schema_validator import OAS31Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
 from werkzeug.test import TestResponse
 
 from vindima.errors import VindimaError
 from vindima.serving import auth, store
+from vindima.serving.answers import TABLES
 from vindima.serving.api import create_app
 
 SECRET = "a secret of the tests, 32 bytes and more"
 CHILE = "imports.table_wine.CHL"
 TOTAL = "imports.table_wine"
-F_WORDS = ["series", "currency", "terms", "unit", "path", "assumptions", "warnings", "provenance"]
+F_WORDS = ["series", "currency", "terms", "unit", "path", "record", "assumptions", "warnings", "provenance"]
 
 
 @pytest.fixture
@@ -82,7 +90,7 @@ def test_app_without_a_set_lives_but_is_not_ready(tmp_path: Path, users: Path, b
 
 def test_app_with_a_set_is_ready(client: FlaskClient) -> None:
     assert client.get("/health/live").json == {"status": "live"}
-    assert client.get("/health/ready").json == {"status": "ready"}
+    assert client.get("/health/ready").json == {"status": "ready", "vintage": "0123456789ab"}
 
 
 # ---- who may ask
@@ -195,7 +203,9 @@ def test_series_are_listed_with_their_years(client: FlaskClient, bearer: dict[st
         "country": "NLD",
         "first_year": 2000,
         "last_year": 2004,
+        "forecast": False,
     }
+    assert [item["forecast"] for item in answer["items"]] == [False, True, True, False]
     assert answer["items"][1]["country"] is None
 
 
@@ -236,7 +246,7 @@ def test_total_comes_with_its_price_index_of_every_year_with_trade(
     client: FlaskClient, bearer: dict[str, str]
 ) -> None:
     (item,) = client.get(f"/v1/series/{TOTAL}", headers=bearer).get_json()["items"]
-    words = ["series", "flow", "product", "country", "first_year", "last_year"]
+    words = ["series", "flow", "product", "country", "first_year", "last_year", "forecast"]
     assert list(item) == [*words, "base_year", "history", "index", "price_and_mix"]
     assert [row["year"] for row in item["index"]] == [row["year"] for row in item["history"]]
     assert item["index"][0] == {"year": 1993, "fisher": 1, "tornqvist": 1, "unit_value_relative": 1, "mix": 1}
@@ -284,7 +294,10 @@ def test_split_is_over_the_years_that_are_asked_for(
     split = item["price_and_mix"]
     assert (split["from"], split["to"]) == span
     assert split["sentence"]["en"].startswith(f"From {span[0]} to {span[1]} ")
-    assert item | {"price_and_mix": None} == usual_item | {"price_and_mix": None}
+    for table in ("history", "index"):
+        assert item[table] == [row for row in usual_item[table] if span[0] <= row["year"] <= span[1]]
+    cut = dict.fromkeys(("history", "index", "price_and_mix"))
+    assert item | cut == usual_item | cut
     assert answer["provenance"] == usual["provenance"]
 
 
@@ -311,14 +324,32 @@ def test_years_outside_the_index_are_422_and_named(
     assert content["errors"] == [dict(zip(("field", "expected", "got"), error, strict=True)) for error in errors]
 
 
-def test_country_has_neither_index_nor_split_and_no_years_to_choose(
-    client: FlaskClient, bearer: dict[str, str]
+@pytest.mark.parametrize(
+    ("query", "years"),
+    [("", range(2000, 2024)), ("?from=2015&to=2017", range(2015, 2018)), ("?from=2020", range(2020, 2024)),
+     ("?to=2001", range(2000, 2002)), ("?from=2015&to=2015", range(2015, 2016))],
+)  # fmt: skip
+def test_country_has_neither_index_nor_split_and_its_history_is_cut_to_the_years_that_are_asked_for(
+    client: FlaskClient, bearer: dict[str, str], query: str, years: range
 ) -> None:
-    (item,) = client.get(f"/v1/series/{CHILE}", headers=bearer).get_json()["items"]
+    (item,) = client.get(f"/v1/series/{CHILE}{query}", headers=bearer).get_json()["items"]
     assert (item["index"], item["price_and_mix"]) == (None, None)
-    content = problem(client.get(f"/v1/series/{CHILE}?from=2014&to=2023", headers=bearer), 422)
-    assert [error["field"] for error in content["errors"]] == ["from", "to"]
-    assert "only a total" in content["errors"][0]["expected"]
+    assert [row["year"] for row in item["history"]] == list(years)
+
+
+@pytest.mark.parametrize(
+    ("query", "errors"),
+    [
+        ("from=1999", [("from", "a year from 2000 to 2023", 1999)]),
+        ("from=x&to=2024", [("from", "a year from 2000 to 2023", "x"), ("to", "a year from 2000 to 2023", 2024)]),
+        ("from=2016&to=2015", [("from", "a year up to 2015", 2016)]),
+    ],
+)
+def test_years_that_a_country_does_not_have_are_422_and_named(
+    client: FlaskClient, bearer: dict[str, str], query: str, errors: list[tuple]
+) -> None:
+    content = problem(client.get(f"/v1/series/{CHILE}?{query}", headers=bearer), 422)
+    assert content["errors"] == [dict(zip(("field", "expected", "got"), error, strict=True)) for error in errors]
 
 
 def test_unknown_series_is_404_whatever_years_are_asked_for(client: FlaskClient, bearer: dict[str, str]) -> None:
@@ -372,7 +403,7 @@ def test_forecast_is_the_whole_path_with_both_intervals_by_default(
             "year": 2023 + h,
             "horizon": h,
             "forecast": 2.5,
-            "intervals": {"80": [2.25 - h, 2.75 + h], "95": [2.0 - h, 3.0 + h]},
+            "intervals": {"80": [2.5 / (1 + h), 2.75 + h], "95": [2.0 / (1 + h), 3.0 + h]},
         }
         for h in (1, 2, 3)
     ]
@@ -412,13 +443,18 @@ def test_forecast_is_cut_to_what_is_asked(
         ("level=90", ["level"]),
         ("level=80&level=x", ["level"]),
         ("level=", ["level"]),
-        ("currency=brl", ["currency"]),
         ("currency=eur", ["currency"]),
-        ("terms=real", ["terms"]),
+        ("exchange_rate=5.5", ["exchange_rate"]),
+        ("currency=brl&exchange_rate=0", ["exchange_rate"]),
+        ("currency=brl&exchange_rate=nan", ["exchange_rate"]),
+        ("currency=brl&exchange_rate=1e999", ["exchange_rate"]),
+        ("currency=brl&exchange_rate=5,5", ["exchange_rate"]),
+        ("currency=brl&exchange_rate=5&exchange_rate=6", ["exchange_rate"]),
+        ("per=litre", ["per"]),
         ("terms=", ["terms"]),
         ("scenario=x", ["scenario"]),
         ("horizons=1", ["horizons"]),
-        ("horizon=9&level=1&currency=brl&terms=real&x=1", ["x", "horizon", "level", "currency", "terms"]),
+        ("horizon=9&level=1&currency=eur&terms=old&x=1", ["x", "horizon", "level", "currency", "terms"]),
     ],
 )
 def test_wrong_question_is_422_and_names_each_field(
@@ -428,11 +464,11 @@ def test_wrong_question_is_422_and_names_each_field(
 
 
 def test_error_says_what_was_expected_and_what_arrived(client: FlaskClient, bearer: dict[str, str]) -> None:
-    query = "horizon=9&currency=brl"
+    query = "horizon=9&currency=eur"
     content = problem(client.get(f"/v1/series/{CHILE}/forecast?{query}", headers=bearer), 422)
     assert content["errors"] == [
         {"field": "horizon", "expected": "an integer from 1 to 3", "got": 9},
-        {"field": "currency", "expected": "usd (brl is not available yet)", "got": "brl"},
+        {"field": "currency", "expected": "usd or brl", "got": "eur"},
     ]
     assert content["detail"].startswith("horizon: expected an integer from 1 to 3, got 9; currency: ")
 
@@ -494,8 +530,25 @@ def test_many_predictions_come_in_the_order_asked(client: FlaskClient, bearer: d
         ({"series": CHILE, "level": [80, [95]]}, ["level"]),
         ({"series": CHILE, "level": {"80": 1}}, ["level"]),
         ({"series": CHILE, "currency": {}}, ["currency"]),
-        ({"series": CHILE, "terms": "real"}, ["terms"]),
-        ({"series": CHILE, "scenario": {"harvest": {"pct": -10}}}, ["scenario"]),
+        ({"series": CHILE, "terms": ["real"]}, ["terms"]),
+        ({"series": CHILE, "level": [80.0]}, ["level"]),
+        ({"series": CHILE, "level": [True]}, ["level"]),
+        ({"series": CHILE, "exchange_rate": None}, ["exchange_rate"]),
+        ({"series": CHILE, "exchange_rate": "5"}, ["exchange_rate"]),
+        ({"series": CHILE, "exchange_rate": True}, ["exchange_rate"]),
+        ({"series": CHILE, "scenario": []}, ["scenario"]),
+        ({"series": CHILE, "scenario": {"rain": {"pct": 1}}}, ["scenario"]),
+        ({"series": CHILE, "scenario": {"harvest": -10}}, ["scenario.harvest"]),
+        ({"series": CHILE, "scenario": {"harvest": {}}}, ["scenario.harvest"]),
+        ({"series": CHILE, "scenario": {"harvest": {"pct": "-10"}}}, ["scenario.harvest.pct"]),
+        ({"series": CHILE, "scenario": {"harvest": {"pct": -100}}}, ["scenario.harvest.pct"]),
+        ({"series": CHILE, "scenario": {"harvest": {"pct": 1, "level": {"2024": 1}}}}, ["scenario.harvest.level"]),
+        ({"series": CHILE, "scenario": {"harvest": {"level": {}}}}, ["scenario.harvest.level"]),
+        ({"series": CHILE, "scenario": {"harvest": {"level": {"2024": 0}}}}, ["scenario.harvest.level.2024"]),
+        ({"series": CHILE, "scenario": {"harvest": {"level": {"soon": 1}}}}, ["scenario.harvest.level.soon"]),
+        ({"series": CHILE, "scenario": {"harvest": {"level": {"2031": 1}}}}, ["scenario.harvest.level"]),
+        ({"series": CHILE, "scenario": {"harvest": {"pct": 1e9}}}, ["scenario.harvest.pct"]),
+        ({"series": CHILE, "scenario": {"sales": {"pct": 1}}}, ["scenario.sales"]),
         ({"series": CHILE, "scenario": {}}, ["scenario"]),
         ({"series": CHILE, "horizont": 2}, ["horizont"]),
         ({"items": []}, ["items"]),
@@ -505,7 +558,9 @@ def test_many_predictions_come_in_the_order_asked(client: FlaskClient, bearer: d
         ({"items": [{"series": CHILE}, 3]}, ["items[1]"]),
         ({"items": [{"series": CHILE, "horizon": 9}, {"serie": CHILE}]},
          ["items[0].horizon", "items[1].serie", "items[1].series"]),
-        ({"items": [{"series": CHILE, "scenario": {"imports": {"pct": 1}}}]}, ["items[0].scenario"]),
+        ({"items": [{"series": CHILE}, {"series": CHILE, "scenario": {"sales": {"pct": 1}}}]},
+         ["items[1].scenario.sales"]),
+        ({"items": [{"series": CHILE, "scenario": {"imports": {"pct": "1"}}}]}, ["items[0].scenario.imports.pct"]),
     ],
 )  # fmt: skip
 def test_wrong_body_is_422_and_names_each_field(
@@ -514,17 +569,134 @@ def test_wrong_body_is_422_and_names_each_field(
     assert fields(client.post("/v1/predictions", headers=bearer, json=body)) == wrong
 
 
-def test_scenario_is_said_to_be_not_available_yet(client: FlaskClient, bearer: dict[str, str]) -> None:
-    body = {"series": CHILE, "scenario": {"harvest": {"pct": -10}}}
-    (error,) = problem(client.post("/v1/predictions", headers=bearer, json=body), 422)["errors"]
-    assert error["field"] == "scenario"
-    assert "not available yet" in error["expected"]
+def test_scenario_moves_the_path_and_stands_beside_the_baseline(client: FlaskClient, bearer: dict[str, str]) -> None:
+    body = {"series": CHILE, "scenario": {"exchange_rate": {"pct": 20}, "harvest": {"level": {"2025": 1.5e8}}}}
+    answer = client.post("/v1/predictions", headers=bearer, json=body).get_json()
+    assert list(answer) == [*F_WORDS[:6], "baseline", "effects", *F_WORDS[6:]]
+    plain = client.get(f"/v1/series/{CHILE}/forecast", headers=bearer).get_json()
+    assert answer["baseline"] == plain["path"]
+    moved = [step["forecast"] for step in answer["path"]]
+    alone = 2.5 * 1.2**-0.25
+    assert moved == pytest.approx([alone, alone * 0.75**0.01, alone], rel=1e-5)
+    for step, base in zip(answer["path"], answer["baseline"], strict=True):
+        assert math.log(step["intervals"]["80"][1] / step["forecast"]) > math.log(
+            base["intervals"]["80"][1] / base["forecast"]
+        )
+    assert [effect["input"] for effect in answer["effects"]] == ["harvest", "exchange_rate"]
+    assert [effect["distinguishable"] for effect in answer["effects"]] == [False, True]
+    assert answer["effects"][1]["pct"] == pytest.approx(100 * (1.2**-0.25 - 1), rel=1e-5)
+    assert "association" in answer["warnings"][1]
+    harvest, rate = answer["assumptions"]["scenario"]
+    assert rate["level"] == {"2024": 6.0, "2025": 6.0, "2026": 6.0}
+    assert (rate["baseline"], rate["baseline_year"], rate["unit"]) == (5.0, 2023, "R$/US$")
+    assert harvest["level"] == {"2024": 2e8, "2025": 1.5e8, "2026": 2e8}
+
+
+def test_scenario_without_a_change_leaves_the_path_as_it_is(client: FlaskClient, bearer: dict[str, str]) -> None:
+    body = {"series": CHILE, "scenario": {"harvest": {"pct": 0}}}
+    answer = client.post("/v1/predictions", headers=bearer, json=body).get_json()
+    assert [step["forecast"] for step in answer["path"]] == [step["forecast"] for step in answer["baseline"]]
+
+
+def test_forecast_carries_the_record_of_its_own_series(client: FlaskClient, bearer: dict[str, str]) -> None:
+    record = client.get(f"/v1/series/{CHILE}/forecast?horizon=2&level=95", headers=bearer).get_json()["record"]
+    assert record == [{"horizon": h, "level": 95, "held": 1, "of": 1} for h in (1, 2)]
+
+
+# ---- money
+
+
+def asked(client: FlaskClient, bearer: dict[str, str], query: str, series: str = CHILE) -> dict:
+    response = client.get(f"/v1/series/{series}/forecast?{query}", headers=bearer)
+    assert response.status_code == 200, response.text
+    return response.get_json()
+
+
+@pytest.mark.parametrize(
+    ("query", "unit", "factor"),
+    [
+        ("currency=brl", "R$ FOB/kg", 6.0),
+        ("currency=brl&exchange_rate=5.25", "R$ FOB/kg", 5.25),
+        ("terms=real", "US$ of 2023 FOB/kg", 300 / 330),
+        ("currency=brl&terms=real", "R$ of 2023 FOB/kg", 6.0 * 6600 / 7260),
+        ("currency=brl&terms=real&exchange_rate=5", "R$ of 2023 FOB/kg", 5 * 6600 / 7260),
+        ("currency=brl&per=bottle", "R$ FOB/bottle of 750 ml", 6.0 * 0.7425),
+    ],
+)
+def test_other_money_is_the_dollar_path_converted_and_without_intervals(
+    client: FlaskClient, bearer: dict[str, str], query: str, unit: str, factor: float
+) -> None:
+    answer = asked(client, bearer, query)
+    assert answer["unit"] == unit
+    assert [step["forecast"] for step in answer["path"]] == pytest.approx([2.5 * factor] * 3, rel=1e-5)
+    assert [step["intervals"] for step in answer["path"]] == [None] * 3
+    assert answer["record"] == []
+    assert answer["assumptions"]["intervals"] in answer["warnings"]
+
+
+def test_assumptions_say_which_average_of_which_year_converts(client: FlaskClient, bearer: dict[str, str]) -> None:
+    given = asked(client, bearer, "currency=brl&terms=real")["assumptions"]
+    assert given["exchange_rate"] == {
+        "brl_per_usd": 6.0, "year": 2025, "source": "average of the year, Federal Reserve",
+    }  # fmt: skip
+    assert given["price_level"] == {
+        "index": "ipca", "year": 2025, "base_year": 2023, "factor": 0.909091, "source": "average of the year, IBGE",
+    }  # fmt: skip
+    own = asked(client, bearer, "currency=brl&exchange_rate=5.25")["assumptions"]["exchange_rate"]
+    assert own == {"brl_per_usd": 5.25, "year": None, "source": "caller"}
+    assert asked(client, bearer, "")["assumptions"] == {}
+
+
+def test_bottle_of_wine_is_three_quarters_of_a_litre_and_keeps_its_intervals(
+    client: FlaskClient, bearer: dict[str, str]
+) -> None:
+    answer, by_kg = asked(client, bearer, "per=bottle"), asked(client, bearer, "")
+    for step, one in zip(answer["path"], by_kg["path"], strict=True):
+        assert step["forecast"] == pytest.approx(one["forecast"] * 0.7425, rel=1e-5)
+        assert step["intervals"]["95"] == pytest.approx([side * 0.7425 for side in one["intervals"]["95"]], rel=1e-5)
+    assert answer["assumptions"] == {"bottle": {"litres": 0.75, "kg_per_litre": 0.99}}
+    assert answer["record"] == by_kg["record"]
+
+
+def test_scenario_of_the_exchange_rate_converts_its_own_path_by_that_rate(
+    client: FlaskClient, bearer: dict[str, str]
+) -> None:
+    body = {"series": CHILE, "currency": "brl", "scenario": {"exchange_rate": {"level": {"2025": 7.5}}}}
+    answer = client.post("/v1/predictions", headers=bearer, json=body).get_json()
+    assert [step["forecast"] for step in answer["baseline"]] == [15.0] * 3
+    dollars = 2.5 * 1.5**-0.25
+    assert [step["forecast"] for step in answer["path"]] == pytest.approx([12.5, dollars * 7.5, 12.5], rel=1e-5)
+    assert answer["assumptions"]["exchange_rate"]["scenario"] == {"2024": 5.0, "2025": 7.5, "2026": 5.0}
+    both = client.post("/v1/predictions", headers=bearer, json=body | {"exchange_rate": 5.0})
+    assert fields(both) == ["exchange_rate"]
+
+
+def test_sentences_come_in_the_language_that_the_caller_would_rather_have(
+    client: FlaskClient, bearer: dict[str, str]
+) -> None:
+    for language, word in {
+        "pt-BR,pt;q=0.9,en;q=0.5": "valor unitário",
+        "fr, en;q=0.5": "unit value",
+        "de": "unit value",
+    }.items():
+        headers = bearer | {"Accept-Language": language}
+        answer = client.get(f"/v1/series/{CHILE}/forecast", headers=headers).get_json()
+        assert word in answer["warnings"][0]
 
 
 @pytest.mark.parametrize(
     "text",
-    [b"", b"{", b"{'series': 1}", b'{"series": NaN}', b"\xff\xfe", b"[" * 100_000, b"1" * 5000],
-    ids=["empty", "cut off", "quotes", "NaN", "not UTF-8", "deep", "endless number"],
+    [
+        b"",
+        b"{",
+        b"{'series': 1}",
+        b'{"series": NaN}',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b"1" * 5000,
+        b'{"series": "imports.table_wine", "series": "imports.table_wine.CHL"}',
+    ],
+    ids=["empty", "cut off", "quotes", "NaN", "not UTF-8", "deep", "endless number", "twice"],
 )
 def test_body_that_is_no_json_is_400(client: FlaskClient, bearer: dict[str, str], text: bytes) -> None:
     response = client.post("/v1/predictions", headers=bearer, data=text, content_type="application/json")
@@ -556,6 +728,244 @@ def test_unknown_series_in_a_body_is_404_and_says_which(client: FlaskClient, bea
     assert "GET /v1/series lists them" in response.text
 
 
+# ---- tables
+
+
+def rows_of(client: FlaskClient, bearer: dict[str, str], query: str) -> dict:
+    response = client.get(f"/v1/tables/{query}", headers=bearer)
+    assert response.status_code == 200, response.text
+    return response.get_json()
+
+
+def test_table_comes_in_pages_that_link_to_each_other(client: FlaskClient, bearer: dict[str, str]) -> None:
+    address, seen = "/v1/tables/trade?country=CHL&per_page=40", []
+    pages = 0
+    while address:
+        response = client.get(address, headers=bearer)
+        answer = response.get_json()
+        assert (answer["total"], answer["pages"]) == (108, 3)
+        seen += answer["items"]
+        pages += 1
+        assert answer["page"] == pages
+        address = answer["links"].get("next")
+        if address:
+            assert f'<{address}>; rel="next"' in response.headers["Link"]
+    assert pages == 3
+    assert [(row["flow"], row["year"]) for row in seen] == [
+        (flow, year) for flow in ("exports", "imports") for year in range(1970, 2024)
+    ]
+    assert {row["country"] for row in seen} == {"CHL"}
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ("trade", 324), ("trade?year=2023&year=2022", 12), ("trade?flow=imports&product=table_wine&year=1999", 3),
+        ("production?product=white", 2), ("processing?product=merlot", 1), ("sales?product_group=table_wine", 1),
+        ("totals?table=sales", 1), ("trade?flow=imports&product=fresh_grapes", 0),
+    ],
+)  # fmt: skip
+def test_table_is_filtered(client: FlaskClient, bearer: dict[str, str], query: str, count: int) -> None:
+    assert rows_of(client, bearer, query)["total"] == count
+
+
+def test_missing_is_null_and_zero_is_zero_in_json_and_csv(client: FlaskClient, bearer: dict[str, str]) -> None:
+    answer = rows_of(client, bearer, "production?year=2023")
+    assert [row["quantity_l"] for row in answer["items"]] == [0.0, None]
+    text = client.get("/v1/tables/production?format=csv", headers=bearer)
+    assert text.mimetype == "text/csv"
+    assert text.text.splitlines() == [
+        "year,product_group,product,product_pt,quantity_l,status",
+        "2022,table_wine,white,Branco,100.0,reported",
+        "2023,table_wine,white,Branco,0.0,reported",
+        '2023,juice,grape_juice,"Suco, integral",,not_available',
+    ]
+    assert 'filename="vindima-production-0123456789ab.csv"' in text.headers["Content-Disposition"]
+    assert json.loads(text.headers["Provenance"]) == answer["provenance"]
+
+
+def test_csv_holds_every_row_in_the_order_of_the_pages(client: FlaskClient, bearer: dict[str, str]) -> None:
+    lines = client.get("/v1/tables/trade?format=csv&country=NLD&country=CHL", headers=bearer).text.splitlines()
+    answer = rows_of(client, bearer, "trade?country=NLD&country=CHL&per_page=1000")
+    assert len(lines) - 1 == len(answer["items"]) == 216
+    assert lines[1:] == [",".join(str(value) for value in row.values()) for row in answer["items"]]
+
+
+@pytest.mark.parametrize(
+    ("query", "wrong"),
+    [
+        ("trade?year=2030", ["year"]), ("trade?year=x", ["year"]), ("trade?country=XXX", ["country"]),
+        ("trade?cultivar=merlot", ["cultivar"]), ("production?country=CHL", ["country"]), ("trade?page=0", ["page"]),
+        ("trade?page=9", ["page"]), ("trade?per_page=1001", ["per_page"]), ("trade?page=1&page=2", ["page"]),
+        ("trade?format=xml", ["format"]), ("trade?format=csv&page=2", ["page"]),
+        ("trade?country=%27;drop%20table%20trade", ["country"]),
+    ],
+)  # fmt: skip
+def test_wrong_question_about_a_table_is_422_and_names_the_field(
+    client: FlaskClient, bearer: dict[str, str], query: str, wrong: list[str]
+) -> None:
+    assert fields(client.get(f"/v1/tables/{query}", headers=bearer)) == wrong
+
+
+def test_unknown_table_is_404_and_says_which_there_are(client: FlaskClient, bearer: dict[str, str]) -> None:
+    content = problem(client.get("/v1/tables/users", headers=bearer), 404)
+    assert content["errors"][0]["expected"] == "one of production, sales, processing, trade, totals"
+    problem(client.get("/v1/tables/../users", headers=bearer), 404)
+
+
+@pytest.mark.parametrize("path", ["/v1/tables/trade?year=2023", "/v1/series", f"/v1/series/{CHILE}"])
+def test_answer_that_the_caller_has_already_is_304_until_the_set_is_another(
+    client: FlaskClient, bearer: dict[str, str], path: str, project_outputs: Path, served_set: Path
+) -> None:
+    first = client.get(path, headers=bearer)
+    tag = first.headers["ETag"]
+    again = client.get(path, headers=bearer | {"If-None-Match": tag})
+    assert (again.status_code, again.data, again.headers["ETag"]) == (304, b"", tag)
+    assert client.get(path, headers=bearer | {"If-None-Match": 'W/"other"'}).status_code == 200
+    metrics = project_outputs / "reports/metrics.json"
+    metrics.write_text(metrics.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    store.switch(project_outputs, served_set)
+    client.application.extensions["vindima"].look()
+    assert client.get(path, headers=bearer | {"If-None-Match": tag}).status_code == 200
+
+
+def test_table_is_compressed_where_the_caller_can_read_that(client: FlaskClient, bearer: dict[str, str]) -> None:
+    for form, coding, unpack in (("json", "gzip", gzip.decompress), ("csv", "deflate", zlib.decompress)):
+        path = f"/v1/tables/trade?format={form}"
+        plain = client.get(path, headers=bearer)
+        packed = client.get(path, headers=bearer | {"Accept-Encoding": coding})
+        assert packed.headers["Content-Encoding"] == coding
+        assert "Accept-Encoding" in packed.headers["Vary"]
+        assert unpack(packed.data) == plain.data
+        assert len(packed.data) < len(plain.data) / 5
+
+
+# ---- the description
+
+
+def test_description_is_valid_openapi_and_its_examples_are_real_answers(
+    client: FlaskClient, bearer: dict[str, str]
+) -> None:
+    document = client.get("/openapi.json").get_json()
+    OpenAPIV31SpecValidator(document).validate()
+    operation = document["paths"]["/v1/series/{series}/forecast"]["get"]
+    example = operation["responses"]["200"]["content"]["application/json"]["example"]
+    assert example == asked(client, bearer, "horizon=1&level=80")
+    for name, example in document["paths"]["/v1/predictions"]["post"]["requestBody"]["content"]["application/json"][
+        "examples"
+    ].items():
+        assert client.post("/v1/predictions", headers=bearer, json=example["value"]).status_code == 200, name
+
+
+def test_replies_are_as_they_are_described(client: FlaskClient, bearer: dict[str, str]) -> None:
+    document = client.get("/openapi.json").get_json()
+    body = {"series": TOTAL, "scenario": {"exchange_rate": {"pct": -5}}}
+    many = {"items": [body, {"series": CHILE, "currency": "brl"}]}
+    replies = [
+        ("/health/ready", "get", client.get("/health/ready")),
+        ("/v1/series", "get", client.get("/v1/series", headers=bearer)),
+        ("/v1/series/{series}", "get", client.get(f"/v1/series/{TOTAL}", headers=bearer)),
+        ("/v1/series/{series}", "get", client.get(f"/v1/series/{CHILE}", headers=bearer)),
+        ("/v1/series/{series}/forecast", "get", client.get(f"/v1/series/{TOTAL}/forecast", headers=bearer)),
+        ("/v1/predictions", "post", client.post("/v1/predictions", headers=bearer, json=body)),
+        ("/v1/predictions", "post", client.post("/v1/predictions", headers=bearer, json=many)),
+        *((f"/v1/tables/{name}", "get", client.get(f"/v1/tables/{name}", headers=bearer)) for name in TABLES),
+    ]
+    for path, method, reply in replies:
+        described = document["paths"][path][method]["responses"][str(reply.status_code)]["content"]
+        schema = described["application/json"]["schema"] | {"components": document["components"]}
+        OAS31Validator(schema).validate(reply.get_json())
+
+
+def test_every_route_is_described_and_every_description_has_a_route(client: FlaskClient) -> None:
+    described = {
+        re.sub(r"{(\w+)}", r"<\1>", path.replace("/tables/" + path.rpartition("/")[2], "/tables/{name}"))
+        for path in client.get("/openapi.json").get_json()["paths"]
+    }
+    routes = {str(rule) for rule in client.application.url_map.iter_rules()}
+    assert routes - described == {"/", "/docs", "/docs/<path:name>", "/openapi.json"}
+    assert described <= routes
+
+
+def test_docs_need_nothing_from_elsewhere(client: FlaskClient) -> None:
+    assert client.get("/").headers["Location"] == "docs"
+    page = client.get("/docs")
+    assert page.status_code == 200
+    assert "'self'" in page.headers["Content-Security-Policy"]
+    for name in re.findall(r'(?:href|src)="(docs/[^"]+)"', page.text):
+        with client.get(f"/{name}") as file:
+            assert file.status_code == 200, name
+    assert "//" not in re.sub(r"<!doctype.*?>", "", page.text)
+    for name in ("docs/../api.py", "docs/%2e%2e/%2e%2e/__init__.py", "docs/start.html"):
+        assert client.get(f"/{name}").status_code == 404
+
+
+# ---- seen from outside
+
+
+def test_metrics_are_for_users_and_count_what_was_answered(client: FlaskClient, bearer: dict[str, str]) -> None:
+    problem(client.get("/metrics"), 401)
+    client.get(f"/v1/series/{CHILE}/forecast", headers=bearer)
+    for how in ({"headers": bearer}, {"auth": ("ana", "uva isabel de 1875")}):
+        text = client.get("/metrics", **how).text
+        assert 'vindima_requests_total{endpoint="v1.forecast",method="GET",status="200"}' in text
+        assert 'vindima_set_info{cutoff="2023",model="naive",vintage="0123456789ab"} 1.0' in text
+        assert "vindima_set_refused 0.0" in text
+
+
+def test_each_request_has_an_id_in_its_reply_and_in_the_log(
+    client: FlaskClient, bearer: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="vindima.request"):
+        given = client.get("/v1/series", headers=bearer | {"X-Request-ID": "order-7"})
+        made = client.get("/v1/series", headers={"X-Request-ID": "no plain\tword"})
+    assert given.headers["X-Request-ID"] == "order-7"
+    assert re.fullmatch("[0-9a-f]{32}", made.headers["X-Request-ID"])
+    first, second = caplog.records
+    assert (first.request_id, first.status, first.user, first.path) == ("order-7", 200, "ana", "/v1/series")
+    assert (second.request_id, second.status, second.user) == (made.headers["X-Request-ID"], 401, None)
+    assert bearer["Authorization"].split(".")[2] not in caplog.text
+
+
+def test_replies_have_the_usual_headers_and_hsts_where_the_call_came_by_https(client: FlaskClient) -> None:
+    plain = client.get("/health/live").headers
+    assert plain["X-Content-Type-Options"] == "nosniff"
+    assert plain["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
+    assert plain["Cache-Control"] == "no-store"
+    assert "Strict-Transport-Security" not in plain
+    assert "max-age" in client.get("/health/live", base_url="https://localhost").headers["Strict-Transport-Security"]
+
+
+@pytest.mark.parametrize(
+    ("proxies", "address", "scheme"), [(0, "127.0.0.1", "http"), (1, "10.0.0.2", "https"), (2, "203.0.113.7", "http")]
+)
+def test_address_and_scheme_are_taken_from_as_many_proxies_as_there_are(
+    served_set: Path, users: Path, proxies: int, address: str, scheme: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = {"SERVED": served_set, "USERS": users, "JWT_SECRET": SECRET, "PROXIES": proxies}
+    client = create_app(config).test_client()
+    headers = {"X-Forwarded-For": "198.51.100.1, 203.0.113.7, 10.0.0.2", "X-Forwarded-Proto": "https, http, https"}
+    with caplog.at_level(logging.INFO, logger="vindima.request"):
+        reply = client.get("/health/live", headers=headers)
+    assert caplog.records[-1].address == address
+    assert ("Strict-Transport-Security" in reply.headers) == (scheme == "https")
+
+
+@pytest.mark.parametrize("proxies", ["many", "-1", "1.5", "11", ""])
+def test_number_of_proxies_that_is_none_is_refused(served_set: Path, users: Path, proxies: str) -> None:
+    with pytest.raises(VindimaError, match="VINDIMA_PROXIES: expected how many proxies"):
+        create_app({"SERVED": served_set, "USERS": users, "JWT_SECRET": SECRET, "PROXIES": proxies})
+
+
+def test_body_that_is_not_whole_is_400(client: FlaskClient, bearer: dict[str, str]) -> None:
+    text = json.dumps({"series": CHILE}).encode()
+    response = client.post(
+        "/v1/predictions", headers=bearer, input_stream=io.BytesIO(text), content_type="application/json",
+        environ_overrides={"CONTENT_LENGTH": str(len(text) + 10)},
+    )  # fmt: skip
+    assert fields(response, 400) == ["body"]
+
+
 # ---- the rest
 
 
@@ -574,7 +984,7 @@ def test_failure_inside_is_a_500_without_a_trace_but_in_the_log(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.delattr(client.application.extensions["vindima"], "listing")
+    monkeypatch.delattr(client.application.extensions["vindima"].answers, "listing")
     with caplog.at_level(logging.ERROR):
         content = problem(client.get("/v1/series", headers=bearer), 500)
     assert "listing" not in json.dumps(content)

@@ -27,7 +27,12 @@ def test_switch_copies_the_whole_set_under_the_same_names(project_outputs: Path,
     served = store.switch(project_outputs, tmp_path / "deep" / "served")
     expected = files(project_outputs)
     del expected["notes.txt"]
-    assert files(served) == expected
+    found = files(served)
+    assert found.pop("service.sqlite").startswith(b"SQLite format 3")
+    listed = json.loads(found.pop("set.json"))["files"]
+    assert listed.keys() == {*expected, "service.sqlite"}
+    assert listed["models/card.md"] == hashlib.sha256(expected["models/card.md"]).hexdigest()
+    assert found == expected
     assert [path.name for path in served.parent.iterdir()] == ["served"]
 
 

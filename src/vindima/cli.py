@@ -180,7 +180,7 @@ def serve(host: str, port: int, server: Literal["gunicorn", "waitress"] | None) 
     from vindima.serving import serve as serving
 
     app = api.create_app()
-    if reason := app.config["NOT_READY"]:
+    if reason := api.why_not_ready(app):
         raise VindimaError(reason)
     listening = serving.listen(host, port)
     shown = f"[{host}]" if ":" in host else host

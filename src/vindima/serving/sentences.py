@@ -38,6 +38,33 @@ _DRIFT = {
     "pt": "O índice encadeado se desvia: na comparação direta de {first} com {last}, os países com comércio nos dois "
     "anos mudaram seus preços em {direct}, enquanto o encadeamento ano a ano dá {price}.",
 }
+UNIT_VALUE: dict[Language, str] = {
+    "en": "The price is the unit value of trade, value over weight in US$ FOB a kilogram: it is no quoted price and "
+    "moves with what is traded too.",
+    "pt": "O preço é o valor unitário do comércio, valor sobre peso em US$ FOB por kg: não é uma cotação e varia "
+    "também com o que é comercializado.",
+}
+CONVERTED: dict[str, dict[Language, str]] = {
+    "brl": {
+        "en": "No intervals in reais: those of the forecast are for nominal dollars and know nothing of the exchange "
+        "rate. Converted they would have held 75 of 100 past prices of all series, where 80 are promised.",
+        "pt": "Sem intervalos em reais: os da previsão valem para dólares nominais e nada sabem do câmbio. "
+        "Convertidos, teriam contido 75 de cada 100 preços passados de todas as séries, onde 80 são prometidos.",
+    },
+    "usd": {
+        "en": "No intervals in real terms: those of the forecast are for nominal dollars and know nothing of "
+        "inflation.",
+        "pt": "Sem intervalos em termos reais: os da previsão valem para dólares nominais e nada sabem da inflação.",
+    },
+}
+"""Why a path in another money has no intervals. The 75 of 100 are the dollar intervals at the exchange rate of their
+time, held against the prices in reais that came (cutoffs 2007 to 2023)."""
+NO_INFLATION: dict[Language, str] = {
+    "en": "In money of {base_year} by the price level of {year}, the newest on hand: what inflation will be after "
+    "{year} is not forecast.",
+    "pt": "Em moeda de {base_year} pelo nível de preços de {year}, o mais novo disponível: a inflação depois de "
+    "{year} não é prevista.",
+}
 _EXCHANGE_RATE: dict[Language, str] = {
     "en": "the exchange rate, reais per US dollar, yearly average",
     "pt": "o câmbio, reais por dólar, média do ano",

@@ -1,9 +1,11 @@
-"""The set that is being served: loads it, checks it, switches it. The only reader of files in this room."""
+"""The set that is being served: loads, checks, switches it. With `sets` the only reader of files in this room."""
 
 import hashlib
 import json
 import shutil
+import sqlite3
 import tempfile
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +14,9 @@ import pandas as pd
 from vindima import paths
 from vindima.errors import VindimaError
 from vindima.etl import schemas
-from vindima.forecasting import scores
+from vindima.forecasting import effects, scores
+from vindima.serving import sets
+from vindima.serving.answers import REACHES, TABLES, Answers
 
 SOURCE = "Embrapa Uva e Vinho, Vitibrasil; unit values computed by Vindima"
 
@@ -26,8 +30,6 @@ DOCUMENTS = (
 )
 FILES = (*DOCUMENTS, *(contract.path for contract in schemas.CONTRACTS if contract is not schemas.SCORES))
 """What a set holds, by name in the project."""
-TRIES = 20
-"""How often a set that is replaced while it is read is read anew."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,8 @@ def switch(root: Path = paths.ROOT, served: Path = paths.SERVED) -> Path:
         for name in FILES:
             (aside / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(root / name, aside / name)
-        _read(aside, shown_as=root)
+        _write_service_tables(aside, _read(aside, shown_as=root), shown_as=root)
+        sets.list_files(aside, (*FILES, sets.SERVICE))
         _switch(aside, served)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -97,47 +100,44 @@ def load(served: Path = paths.SERVED) -> ServedSet:
 
     Raises VindimaError where the set is missing or damaged.
     """
-    for _ in range(TRIES):
-        before = _identity(served)
-        folder = served if before else _previous(served)
-        if not folder.is_dir() and _identity(served) == before:
-            raise VindimaError(f"there is no set to serve in {served}: run `make`")
-        try:
-            found = _read(folder, shown_as=served)
-        except VindimaError:
-            if _identity(served) == before:
-                raise
-        else:
-            if _identity(served) == before:
-                return found
-    raise VindimaError(f"{served} was replaced {TRIES} times while it was being read: try again")
-
-
-def _previous(served: Path) -> Path:
-    return served.with_name(f"{served.name}-previous")
-
-
-def _identity(folder: Path) -> tuple[int, int] | None:
-    """What tells one set from the next of the same name; None where there is none."""
-    try:
-        status = folder.stat()
-    except FileNotFoundError:
-        return None
-    return status.st_ino, status.st_mtime_ns
+    return sets.read_whole(served, lambda folder: _read(folder, shown_as=served))
 
 
 def _switch(aside: Path, served: Path) -> None:
     """Put `aside` in the place of `served`.
 
     A folder cannot be renamed onto a full one, so for an instant the old set is under its previous name;
-    `load` looks there too, also after a switch that was interrupted.
+    a reader looks there too, also after a switch that was interrupted.
     """
-    previous = _previous(served)
+    previous = sets.previous(served)
     if served.exists():
         shutil.rmtree(previous, ignore_errors=True)
         served.rename(previous)
     aside.rename(served)
     shutil.rmtree(previous, ignore_errors=True)
+
+
+def _write_service_tables(folder: Path, found: ServedSet, shown_as: Path) -> None:
+    """Write what the service answers from into the folder of the set: its tables, as they are, in one SQLite file."""
+    contracts = {contract.name: contract for contract in schemas.CONTRACTS}
+    tables = {name: _table(folder, contracts[name], shown_as)[contracts[name].columns] for name in TABLES}
+    conversion = _table(folder, schemas.CONVERSION, shown_as)
+    sources = _table(folder, schemas.ENRICHMENT_SOURCES, shown_as)
+    moved = effects.moves(_table(folder, schemas.EFFECTS, shown_as))
+    moves = pd.DataFrame(moved, columns=[*schemas.EFFECTS.columns, *REACHES])
+    tables |= {"prices": found.prices, "price_index": found.index, "forecasts": found.forecasts}
+    tables |= {"record": found.record, "conversion": conversion, "sources": sources, "moves": moves}
+    about = {"provenance": found.provenance, "base_year": found.base_year, "horizon": found.model["horizon"]}
+    path = folder / sets.SERVICE
+    with closing(sqlite3.connect(path)) as database, database:
+        for name, table in tables.items():
+            table.to_sql(name, database, index=False)
+        database.execute("create table about (name text primary key, content text)")
+        for name, content in about.items():
+            database.execute("insert into about values (?, ?)", (name, json.dumps(content)))
+    known = Answers(path.read_bytes(), "").known_prediction()
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("insert into about values ('known_prediction', ?)", (json.dumps(known),))
 
 
 def _read(folder: Path, shown_as: Path) -> ServedSet:

@@ -1,0 +1,495 @@
+"""What the service answers, from the tables of one set: bodies as bytes of JSON, and tables as CSV.
+
+Everything is in memory. This module and what it imports read no parquet and no pandas, so that a worker is small.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from vindima.errors import VindimaError
+from vindima.etl import price_index
+from vindima.forecasting import scenario
+from vindima.forecasting.scenario import Impossible
+from vindima.forecasting.stored import six_digits
+from vindima.labels import Language
+from vindima.quantiles import SIDES
+from vindima.series import NEVER_FORECAST, parts
+from vindima.serving import sentences
+from vindima.serving.questions import LEVELS, Prediction
+
+TABLES: Mapping[str, Mapping[str, str]] = {
+    "production": {"year": "year", "product_group": "product_group", "product": "product"},
+    "sales": {"year": "year", "product_group": "product_group", "product": "product"},
+    "processing": {"year": "year", "grape_class": "grape_class", "colour": "colour", "product": "cultivar"},
+    "trade": {"year": "year", "flow": "flow", "product": "product", "country": "country"},
+    "totals": {"year": "year", "table": "table", "group": "group"},
+}
+"""The collected tables → what they can be filtered by, and the column that it is."""
+REACHES = tuple(f"reach_{level}" for level in SIDES)
+BOTTLE_KG = 0.75 * 0.99
+"""A bottle of 750 ml at 0.99 kg a litre, about the density of dry wine."""
+WINES = ("table_wine", "sparkling_wine")
+LANGUAGES: tuple[Language, ...] = ("en", "pt")
+KEPT = 4096
+"""Bodies that are kept once they were made, of each kind."""
+ROWS_AT_ONCE = 500
+
+_HISTORY = (
+    "year", "quantity_kg", "value_usd", "price_usd_kg", "price_usd_kg_real", "price_brl_kg", "price_brl_kg_real",
+    "corrected",
+)  # fmt: skip
+
+
+class Unknown(VindimaError):
+    """A series that there is no answer about, and why."""
+
+
+class Answers:
+    """The answers from one set.
+
+    `data` is the SQLite file of the set, `identity` names the set. `provenance` is `{vintage, cutoff, model,
+    model_sha256, source}`; `horizon` the longest that is forecast; `years` the years that each collected table has.
+    Raises VindimaError where `data` is not the tables that are expected.
+    """
+
+    def __init__(self, data: bytes, identity: str) -> None:
+        self.identity = identity
+        self._lock = threading.Lock()
+        self._database = sqlite3.connect(":memory:", check_same_thread=False)
+        try:
+            self._database.deserialize(data)
+            about = {name: json.loads(content) for name, content in self._rows("select * from about", raw=True)}
+            self.provenance: dict[str, Any] = about["provenance"]
+            self.base_year: int = about["base_year"]
+            self.horizon: int = about["horizon"]
+            self._known = about.get("known_prediction")
+            self._read_small_tables()
+        except (sqlite3.Error, ValueError, KeyError, IndexError) as error:
+            raise VindimaError(f"the tables that the service answers from are not as expected: {error}") from error
+        self.listing = _json({"items": list(self._described.values()), "provenance": self.provenance})
+        self._usual_forecast = lru_cache(KEPT)(self._make_usual_forecast)
+        self._usual_history = lru_cache(KEPT)(self._make_history)
+
+    def _read_small_tables(self) -> None:
+        self._forecasts: dict[str, list[dict]] = {}
+        for row in self._rows("select * from forecasts order by series, horizon"):
+            self._forecasts.setdefault(row["series"], []).append(row)
+        self._described = {
+            row["series"]: row | {"forecast": row["series"] in self._forecasts}
+            for row in self._rows(
+                "select series, flow, product, country, min(year) as first_year, max(year) as last_year "
+                "from prices group by series order by series"
+            )
+        }
+        self._levels: dict[str, dict[int, dict]] = {}
+        for row in self._rows("select * from price_index order by flow, product, year"):
+            levels = {name: row[name] for name in ("year", *price_index.LEVELS)}
+            self._levels.setdefault(f"{row['flow']}.{row['product']}", {})[row["year"]] = levels
+        self._records: dict[str, list[dict]] = {}
+        for row in self._rows("select * from record order by series, horizon"):
+            self._records.setdefault(row["series"], []).append(row)
+        self._moves = scenario.by_key(self._rows("select * from moves"))
+        self._conversion = {row["year"]: row for row in self._rows("select * from conversion order by year")}
+        self._publishers = {row["measure"]: row["publisher"] for row in self._rows("select * from sources")}
+        self.columns = {
+            name: {row["name"]: row["type"] for row in self._rows(f"pragma table_info({name})")} for name in TABLES
+        }
+        self.known_values = {
+            name: {
+                asked: [row[0] for row in self._rows(f'select distinct "{column}" from {name} order by 1', raw=True)]  # noqa: S608
+                for asked, column in filters.items()
+            }
+            for name, filters in TABLES.items()
+        }
+
+    def _rows(self, query: str, values: Sequence[object] = (), raw: bool = False) -> list[Any]:
+        """All rows of a query, as dicts or, `raw`, as tuples."""
+        with self._lock:
+            cursor = self._database.execute(query, values)
+            found = cursor.fetchall()
+        if raw:
+            return found
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in found]
+
+    # ---- series
+
+    def why_not(self, series: str) -> str:
+        """Why there is no forecast of `series`, in a sentence."""
+        if series not in self._described:
+            return f"There is no series {series}; GET /v1/series lists them."
+        if parts(series)[2] in NEVER_FORECAST:
+            return f"{series} has prices but is not forecast: it is not one foreign country."
+        cutoff, last = self.provenance["cutoff"], self._described[series]["last_year"]
+        [(count,)] = self._rows("select count(*) from prices where series = ?", (series,), raw=True)
+        return (
+            f"{series} has prices but is not forecast: at the cutoff, {cutoff}, it had too few years with "
+            f"enough trade, or no trade in {cutoff} (years with a price: {count}, the last {last})."
+        )
+
+    def years(self, series: str) -> tuple[dict[str, list[int]], dict[str, str]]:
+        """The years that a history may begin (`from`) and end (`to`) with, and both in words.
+
+        Of a total they have trade, and two at least, for its change is split between them. Raises Unknown.
+        """
+        if series not in self._described:
+            raise Unknown(self.why_not(series))
+        described = self._described[series]
+        if described["country"] is not None:
+            known = list(range(described["first_year"], described["last_year"] + 1))
+            return {"from": known, "to": known}, dict.fromkeys(
+                ("from", "to"), f"a year from {known[0]} to {known[-1]}"
+            )
+        known = sorted(self._levels[series])
+        if len(known) < 2:
+            why = "no years: only a total with trade in two years or more is split into price and mix"
+            return {"from": [], "to": []}, dict.fromkeys(("from", "to"), why)
+        by_end = {"from": known[:-1], "to": known[1:]}
+        return by_end, {end: f"a year with trade from {years[0]} to {years[-1]}" for end, years in by_end.items()}
+
+    def history(self, series: str, first: int | None = None, last: int | None = None) -> bytes:
+        """One series with its history, cut to `first` … `last` where they are given, each one of its `years`.
+
+        A total also with its price index, and its change from the first to the last of these years, by default over
+        the last ten, split into price and mix. Raises Unknown, and Impossible where `first` is after `last`.
+        """
+        known, _ = self.years(series)
+        total = self._described[series]["country"] is None
+        if (first or last) and total:
+            years = sorted({*known["from"], *known["to"]})
+            last = last or years[-1]
+            usual = price_index.usual_span([year for year in years if year <= last])
+            assert usual is not None  # the first year of all is no last one
+            first = first or usual[0]
+        if first and last and (first > last or (total and first == last)):
+            raise Impossible("from", f"a year {'before' if total else 'up to'} {last}", first)
+        return self._usual_history(series, first, last)
+
+    def _make_history(self, series: str, first: int | None, last: int | None) -> bytes:
+        begin, end = first or 0, last or 9999
+        columns = ", ".join(_HISTORY)
+        rows = self._rows(
+            f"select {columns} from prices where series = ? and year between ? and ? order by year",  # noqa: S608
+            (series, begin, end),
+        )
+        levels = self._levels.get(series)
+        item = {
+            **self._described[series],
+            "base_year": self.base_year,
+            "history": [row | {"corrected": bool(row["corrected"])} for row in rows],
+            "index": [row for year, row in levels.items() if begin <= year <= end] if levels else None,
+            "price_and_mix": self._split(series, (first, last) if first and last else None) if levels else None,
+        }
+        return _json({"items": [item], "provenance": self.provenance})
+
+    def _split(self, series: str, span: tuple[int, int] | None) -> dict | None:
+        levels = self._levels[series]
+        if (span := span or price_index.usual_span(sorted(levels))) is None:
+            return None
+        first, last = span
+        change = price_index.split_between(series, (first, levels[first]), (last, levels[last]))
+        countries = self._rows(
+            "select year, country, quantity_kg, value_usd from prices "
+            "where flow = ? and product = ? and country is not null and year between ? and ? order by year",
+            (*series.split("."), first, last),
+            raw=True,
+        )
+        notes = price_index.notes_on(countries, change)
+        return {
+            "from": first,
+            "to": last,
+            "unit_value": change.unit_value,
+            "price": change.price,
+            "mix": change.mix,
+            "sentence": {language: sentences.split(change, language) for language in LANGUAGES},
+            "notes": {language: [sentences.note(one, language) for one in notes] for language in LANGUAGES},
+        }
+
+    # ---- forecasts
+
+    def forecast(self, asked: Prediction, language: Language = "en") -> bytes:
+        """The forecast F of one question; sentences in `language`.
+
+        Raises Unknown for a series that is not forecast, Impossible for a scenario or a money that it cannot be in.
+        """
+        if asked.series not in self._forecasts:
+            raise Unknown(self.why_not(asked.series))
+        if asked.scenario is None and asked.exchange_rate is None:
+            money = asked.currency, asked.terms, asked.per
+            return self._usual_forecast(asked.series, asked.horizon or self.horizon, asked.level, *money, language)
+        return _json(self._forecast(asked, language))
+
+    def _make_usual_forecast(
+        self, series: str, horizon: int, levels: tuple, currency: Any, terms: Any, per: Any, language: Language
+    ) -> bytes:
+        asked = Prediction.model_construct(
+            series=series, horizon=horizon, level=levels, currency=currency, terms=terms, per=per,
+            exchange_rate=None, scenario=None,
+        )  # fmt: skip
+        return _json(self._forecast(asked, language))
+
+    def _forecast(self, asked: Prediction, language: Language) -> dict:
+        rows = self._forecasts[asked.series][: asked.horizon or self.horizon]
+        outcome = scenario.apply(self._moves, rows, asked.inputs()) if asked.scenario else None
+        money = _Money(self, asked, language)
+        warnings = [sentences.UNIT_VALUE[language]]
+        answer: dict[str, Any] = {
+            "series": asked.series,
+            "currency": asked.currency,
+            "terms": asked.terms,
+            "unit": money.unit,
+            "path": money.path(outcome.path if outcome else rows, scenario=True),
+            "record": self._record(asked, len(rows)) if not money.converted else [],
+        }
+        if outcome:
+            answer["baseline"] = money.path(outcome.baseline, scenario=False)
+            answer["effects"] = outcome.effects
+            warnings += [sentences.warning(caution, language) for caution in outcome.warnings]
+            money.assumptions["scenario"] = [self._assumed(name, asked, rows, language) for name in asked.inputs()]
+        answer["assumptions"] = money.assumptions
+        answer["warnings"] = warnings + money.warnings
+        return answer | {"provenance": self.provenance}
+
+    def _record(self, asked: Prediction, horizon: int) -> list[dict]:
+        """How many of the series' own past forecasts at each horizon lay in the interval of each level."""
+        return [
+            {"horizon": row["horizon"], "level": level, "held": row[f"held_{level}"], "of": row["n_forecasts"]}
+            for row in self._records.get(asked.series, [])
+            if row["horizon"] <= horizon
+            for level in asked.level
+        ]
+
+    def _assumed(self, name: str, asked: Prediction, rows: list[dict], language: Language) -> dict:
+        """What an input of a scenario is, its last published level, and the level that is assumed for each year."""
+        flow, product, _ = parts(asked.series)
+        known = self._moves[name, flow, product]
+        given = asked.inputs()[name]
+        levels = {
+            str(row["year"]): known["baseline"] * (1 + given["pct"] / 100)
+            if "pct" in given
+            else given["level"].get(str(row["year"]), known["baseline"])
+            for row in rows
+        }
+        return {
+            "input": name,
+            "meaning": sentences.input_name(name, product, language),
+            "unit": known["unit"],
+            "baseline": known["baseline"],
+            "baseline_year": known["baseline_year"],
+            "level": {year: _six(level) for year, level in levels.items()},
+        }
+
+    def newest(self, measure: str) -> tuple[int, float]:
+        """The newest year that has an average of a column of the conversion table, and the average.
+
+        Raises VindimaError where none has.
+        """
+        known = [(year, row[measure]) for year, row in self._conversion.items() if row[measure] is not None]
+        if not known:
+            raise VindimaError(f"there is no yearly average of {measure}: run `make`")
+        return known[-1]
+
+    def level_of_base_year(self, measure: str) -> float | None:
+        """The price level of the base year; None where it is not known."""
+        return self._conversion.get(self.base_year, {}).get(measure)
+
+    def publisher(self, measure: str) -> str:
+        """Who publishes a rate or a price level."""
+        return self._publishers.get(measure) or "unknown"
+
+    def known_prediction(self) -> dict:
+        """A question and its answer in numbers: the first series one year ahead, moved by the first input."""
+        series = next(iter(self._forecasts))
+        flow, product, _ = parts(series)
+        inputs = [name for name, *market in self._moves if market == [flow, product]][:1]
+        moved = {name: {"pct": 10.0} for name in inputs} or None
+        asked = Prediction.model_validate({"series": series, "horizon": 1, "scenario": moved}, context=self.context)
+        [step] = self._forecast(asked, "en")["path"]
+        return {"series": series, "scenario": moved, "forecast": step["forecast"], "intervals": step["intervals"]}
+
+    def check(self) -> None:
+        """Make the known prediction again; raises VindimaError where it is another than the set says."""
+        if (made := self.known_prediction()) != self._known:
+            raise VindimaError(f"a known prediction came out as {made}, expected {self._known}: run `make`")
+
+    @property
+    def context(self) -> dict[str, int]:
+        """What a question is held against besides its own form."""
+        return {"horizon": self.horizon}
+
+    # ---- tables
+
+    def table(self, name: str, filters: Mapping[str, Sequence], page: int, per_page: int) -> tuple[dict, int]:
+        """One page of a collected table as `{items, page, pages, total, provenance}`, and how many pages there are.
+
+        `filters`: what of `TABLES` → the values of which each row has one. Raises Impossible for a value that no
+        row of the table has, and for a page that there is not.
+        """
+        where, values = self._where(name, filters)
+        [(total,)] = self._rows(f"select count(*) from {name}{where}", values, raw=True)  # noqa: S608
+        pages = max(1, -(-total // per_page))
+        if page > pages:
+            raise Impossible("page", f"a page from 1 to {pages}", page)
+        items = self._rows(
+            f"select * from {name}{where} order by rowid limit ? offset ?",  # noqa: S608
+            (*values, per_page, (page - 1) * per_page),
+        )
+        body = {"items": items, "page": page, "pages": pages, "total": total, "provenance": self.provenance}
+        return body, pages
+
+    def csv(self, name: str, filters: Mapping[str, Sequence]) -> Iterator[bytes]:
+        """The rows of a collected table as CSV (RFC 4180, UTF-8, null is empty), a few hundred at a time.
+
+        Raises Impossible as `table` does, before the first row.
+        """
+        where, values = self._where(name, filters)
+        return self._csv_lines(name, where, values)
+
+    def _csv_lines(self, name: str, where: str, values: Sequence[object]) -> Iterator[bytes]:
+        rows: list[Sequence[object]] = [list(self.columns[name])]
+        last = 0
+        while rows:
+            text = io.StringIO()
+            csv.writer(text).writerows(rows)
+            yield text.getvalue().encode()
+            condition = f"{where} and rowid > ?" if where else " where rowid > ?"
+            query = f"select rowid, * from {name}{condition} order by rowid limit {ROWS_AT_ONCE}"  # noqa: S608
+            found = self._rows(query, (*values, last), raw=True)
+            last = found[-1][0] if found else last
+            rows = [row[1:] for row in found]
+
+    def _where(self, name: str, filters: Mapping[str, Sequence]) -> tuple[str, list[object]]:
+        conditions: list[str] = []
+        values: list[object] = []
+        for asked, wanted in filters.items():
+            known = self.known_values[name][asked]
+            for value in wanted:
+                if value not in known:
+                    raise Impossible(asked, _one_of(known), value)
+            marks = ", ".join("?" * len(wanted))
+            conditions.append(f'"{TABLES[name][asked]}" in ({marks})')
+            values += wanted
+        return (f" where {' and '.join(conditions)}" if conditions else ""), values
+
+    def etag(self, question: str) -> str:
+        """Names an answer of this set to a question, for ETag: the same set gives the same answer."""
+        return hashlib.sha256(f"{self.identity} {question}".encode()).hexdigest()[:32]
+
+
+class _Money:
+    """The money and the measure in which a forecast is given, and what is assumed for it."""
+
+    def __init__(self, answers: Answers, asked: Prediction, language: Language) -> None:
+        self._asked, self._answers = asked, answers
+        self.assumptions: dict[str, Any] = {}
+        self.warnings: list[str] = []
+        self.converted = asked.currency != "usd" or asked.terms != "nominal"
+        self._rates = self._exchange_rates()
+        self._real = self._price_level()
+        self._weight = self._bottle()
+        if self.converted:
+            reason = sentences.CONVERTED[asked.currency][language]
+            self.assumptions["intervals"] = reason
+            self.warnings.append(reason)
+        if asked.terms == "real":
+            self.warnings.append(sentences.NO_INFLATION[language].format(**self.assumptions["price_level"]))
+        symbol = {"usd": "US$", "brl": "R$"}[asked.currency]
+        of_year = f" of {answers.base_year}" if asked.terms == "real" else ""
+        self.unit = f"{symbol}{of_year} FOB/{'bottle of 750 ml' if asked.per == 'bottle' else 'kg'}"
+
+    def _exchange_rates(self) -> dict[int | None, float]:
+        """Reais for a dollar by year, under None for every other year and without the scenario."""
+        asked = self._asked
+        moved = asked.inputs().get("exchange_rate") if asked.scenario else None
+        if asked.currency == "usd":
+            if asked.exchange_rate is not None:
+                raise Impossible("exchange_rate", "no exchange rate: one is for currency brl", asked.exchange_rate)
+            return {None: 1.0}
+        if asked.exchange_rate is not None:
+            if moved:
+                raise Impossible("exchange_rate", "no exchange rate beside that of the scenario", asked.exchange_rate)
+            self.assumptions["exchange_rate"] = {"brl_per_usd": asked.exchange_rate, "year": None, "source": "caller"}
+            return {None: asked.exchange_rate}
+        year, rate = self._answers.newest("brl_per_usd")
+        source = f"average of the year, {self._answers.publisher('BRL')}"
+        self.assumptions["exchange_rate"] = {"brl_per_usd": rate, "year": year, "source": source}
+        rates: dict[int | None, float] = {None: rate}
+        if moved:
+            rows = self._answers._forecasts[asked.series][: asked.horizon or self._answers.horizon]
+            assumed = self._answers._assumed("exchange_rate", asked, rows, "en")["level"]
+            rates |= {int(of): level for of, level in assumed.items()}
+            self.assumptions["exchange_rate"]["scenario"] = assumed
+        return rates
+
+    def _price_level(self) -> float:
+        if self._asked.terms == "nominal":
+            return 1.0
+        measure = {"usd": "us_cpi", "brl": "ipca"}[self._asked.currency]
+        year, level = self._answers.newest(measure)
+        base_year, base = self._answers.base_year, self._answers.level_of_base_year(measure)
+        if base is None:
+            raise Impossible("terms", f"nominal: there is no {measure} of the base year, {base_year}", "real")
+        source = {"usd": "us_cpi", "brl": "ipca_change_pct"}[self._asked.currency]
+        self.assumptions["price_level"] = {
+            "index": measure,
+            "year": year,
+            "base_year": base_year,
+            "factor": _six(base / level),
+            "source": f"average of the year, {self._answers.publisher(source)}",
+        }
+        return base / level
+
+    def _bottle(self) -> float:
+        if self._asked.per == "kg":
+            return 1.0
+        if parts(self._asked.series)[1] not in WINES:
+            raise Impossible("per", "kg: a bottle is of wine", "bottle")
+        self.assumptions["bottle"] = {"litres": 0.75, "kg_per_litre": 0.99}
+        return BOTTLE_KG
+
+    def path(self, rows: Sequence[Mapping[str, Any]], scenario: bool) -> list[dict]:
+        """The steps of a path of the forecasts table in this money; `scenario`: it has what the scenario says."""
+        steps = []
+        for row in rows:
+            rate = self._rates.get(row["year"] if scenario else None, self._rates[None])
+            factor = rate * self._real * self._weight
+            sides = {str(level): [_times(row[name], factor) for name in SIDES[level]] for level in self._asked.level}
+            steps.append(
+                {
+                    "year": row["year"],
+                    "horizon": row["horizon"],
+                    "forecast": _times(row["forecast"], factor),
+                    "intervals": None if self.converted else sides,
+                }
+            )
+        return steps
+
+
+def _times(price: float, factor: float) -> float:
+    """The price in another money; as it is stored where it is the same money."""
+    return price if factor == 1 else _six(price * factor)
+
+
+def _six(value: float) -> float:
+    return float(six_digits(value))
+
+
+def _one_of(known: Sequence[object]) -> str:
+    if known and isinstance(known[0], int):
+        return f"a year from {known[0]} to {known[-1]}"
+    words = [str(value) for value in known if value is not None]
+    return f"one of {', '.join(words)}" if len(words) <= 40 else "a value that the table has in this column"
+
+
+def _json(content: object) -> bytes:
+    return json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
+
+
+assert set(LEVELS) == set(SIDES)
