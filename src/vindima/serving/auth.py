@@ -22,12 +22,13 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from flask import current_app, g
+from flask import current_app, g, request
 from flask_httpauth import HTTPBasicAuth, HTTPTokenAuth
 from werkzeug.datastructures import Authorization
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from vindima.errors import VindimaError
+from vindima.serving import throttle
 
 ROLES = ("reader", "operator")
 TOKEN_SECONDS = 3600
@@ -370,7 +371,14 @@ def _read(users: Path, secret: str, token: str) -> tuple[dict, User | None]:
 
 @basic.verify_password
 def _caller_by_password(name: str, password: str) -> User | None:
-    return verify(Path(current_app.config["USERS"]), name, password) if name else None
+    """The user; raises what `throttle.attempt` does: after many wrong passwords the right one is refused as well."""
+    if not name:
+        return None
+    users, secret = Path(current_app.config["USERS"]), current_app.config["JWT_SECRET"]
+    with throttle.attempt(users, secret, request.remote_addr, name) as give_back:
+        if user := verify(users, name, password):
+            give_back()
+    return user
 
 
 @bearer.verify_token
