@@ -134,18 +134,29 @@ def disable_user(name: str) -> None:
 @click.option("--port", envvar="PORT", type=click.IntRange(0, 65535), default=8000, show_default=True,
               show_envvar=True)  # fmt: skip
 @click.option("--server", type=click.Choice(["gunicorn", "waitress"]), help="Default: gunicorn where it runs")
-def serve(host: str, port: int, server: Literal["gunicorn", "waitress"] | None) -> None:
-    """Answer programs over HTTP."""
+@click.option("--certificate", envvar="VINDIMA_TLS_CERTIFICATE", show_envvar=True, type=click.Path(path_type=Path),
+              help="Answer over HTTPS alone, with this certificate (PEM, with its chain).")  # fmt: skip
+@click.option("--key", envvar="VINDIMA_TLS_KEY", show_envvar=True, type=click.Path(path_type=Path),
+              help="The certificate's private key (PEM, without a pass phrase).")  # fmt: skip
+def serve(
+    host: str,
+    port: int,
+    server: Literal["gunicorn", "waitress"] | None,
+    certificate: Path | None,
+    key: Path | None,
+) -> None:
+    """Answer programs over HTTP, or over HTTPS."""
     from vindima.serving import api
     from vindima.serving import serve as serving
 
-    app = api.create_app()
-    if reason := app.config["NOT_READY"]:
+    server = server or serving.default_server()
+    scheme = "https" if serving.tls(server, certificate, key) else "http"
+    if reason := api.create_app().config["NOT_READY"]:
         raise VindimaError(reason)
     listening = serving.listen(host, port)
     shown = f"[{host}]" if ":" in host else host
-    click.echo(f"Vindima answers at http://{shown}:{listening.getsockname()[1]}", err=True)
-    serving.serve(app, listening, server or serving.default_server())
+    click.echo(f"Vindima answers at {scheme}://{shown}:{listening.getsockname()[1]}", err=True)
+    serving.serve(api.create_app, listening, server, certificate, key)
 
 
 @main.command()
