@@ -125,8 +125,8 @@ def _wait_for(port: int) -> None:
 
 def _serve(name: str, port: int) -> None:
     config = json.load(sys.stdin)
-    app = {"hello": _hello, "forecast": api.create_app}[name](config)
-    serve.serve(app, serve.listen("127.0.0.1", port), serve.default_server())
+    make = {"hello": _hello, "forecast": api.create_app}[name]
+    serve.serve(lambda: make(config), serve.listen("127.0.0.1", port), serve.default_server())
 
 
 def _hello(config: dict) -> Flask:

@@ -1,40 +1,32 @@
 """The real servers, started as a user starts them and called over loopback."""
 
+import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
+from benchmarks.attacks import certify
+from tests.servers import ROOT, SERVERS, VINDIMA, environment_of, running
 from vindima.errors import VindimaError
 from vindima.serving import serve
-
-SECRET = "a secret of the tests, 32 bytes and more"
-SERVERS = ["gunicorn", "waitress"] if os.name == "posix" else ["waitress"]
-VINDIMA = [sys.executable, "-c", "from vindima.cli import main; main()"]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return listening.getsockname()[1]
 
 
 @pytest.fixture
 def environment(served_set: Path, users: Path) -> dict[str, str]:
-    return os.environ | {
-        "HOST": "127.0.0.1",
-        "PORT": str(free_port()),
-        "VINDIMA_SERVED": str(served_set),
-        "VINDIMA_USERS": str(users),
-        "VINDIMA_JWT_SECRET": SECRET,
-    }
+    return environment_of(served_set, users)
 
 
 def run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess:
@@ -45,35 +37,11 @@ def run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedPro
 
 @pytest.fixture(params=SERVERS)
 def address(request: pytest.FixtureRequest, environment: dict[str, str], tmp_path: Path) -> Iterator[str]:
-    """Where a server answers; it must have said nothing of its secret when it ends."""
-    log = tmp_path / "log.txt"
+    """Where a server answers."""
     base = f"http://127.0.0.1:{environment['PORT']}"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*VINDIMA, "serve", "--server", request.param], env=environment, stdout=output, stderr=output
-        )
-    try:
-        _wait_for(base, process, log)
+    with running([*VINDIMA, "serve", "--server", request.param], environment, tmp_path / "log.txt"):
         yield base
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=30)
-    said = log.read_text(encoding="utf-8")
-    assert f"Vindima answers at {base}" in said
-    assert SECRET not in said
-    assert "Traceback" not in said
-
-
-def _wait_for(base: str, process: subprocess.Popen, log: Path) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            requests.get(f"{base}/health/live", timeout=5)
-        except requests.ConnectionError:
-            time.sleep(0.05)
-        else:
-            return
-    pytest.fail(f"the server did not answer: {log.read_text(encoding='utf-8')}")
+    assert f"Vindima answers at {base}\n" in (tmp_path / "log.txt").read_text(encoding="utf-8")
 
 
 def test_server_answers_health_token_and_forecast_and_refuses_without_token(address: str) -> None:
@@ -149,6 +117,76 @@ def test_host_that_is_none_is_named() -> None:
         serve.listen("203.0.113.1", 0)
 
 
+@pytest.fixture(scope="session")
+def certified(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate and its key."""
+    return certify(tmp_path_factory.mktemp("tls"))
+
+
+def test_certificate_without_key_ends_with_one_sentence(
+    environment: dict[str, str], certified: tuple[Path, Path]
+) -> None:
+    ended = run(environment | {"VINDIMA_TLS_CERTIFICATE": str(certified[0])}, "serve")
+    assert ended.returncode == 1
+    assert ended.stderr == "vindima: --certificate is of no use without --key: give both or none\n"
+    with pytest.raises(VindimaError, match="--key is of no use without --certificate"):
+        serve.tls("gunicorn", None, certified[1])
+
+
+def test_waitress_with_certificate_ends_with_one_sentence(
+    environment: dict[str, str], certified: tuple[Path, Path]
+) -> None:
+    files = ["--certificate", str(certified[0]), "--key", str(certified[1])]
+    ended = run(environment, "serve", "--server", "waitress", *files)
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        "vindima: waitress has no TLS: use `--server gunicorn`, or a proxy and no --certificate\n"
+    )
+
+
+def test_files_of_tls_that_are_not_usable_are_named_and_not_shown(
+    certified: tuple[Path, Path], tmp_path: Path
+) -> None:
+    certificate, key = certified
+    absent, text, encrypted, other = (tmp_path / name for name in ("absent", "text", "encrypted", "other"))
+    text.write_text("-----BEGIN NOTHING-----\nabcdefgh\n-----END NOTHING-----\n", encoding="utf-8")
+    private = load_pem_private_key(key.read_bytes(), password=None)
+    shape = (Encoding.PEM, PrivateFormat.PKCS8)
+    encrypted.write_bytes(private.private_bytes(*shape, BestAvailableEncryption(b"uva")))
+    other.mkdir()
+    stranger = certify(other)[1]
+    for files, said in {
+        (absent, key): f"the certificate {absent} cannot be read: No such file or directory",
+        (certificate, absent): f"the key {absent} cannot be read: No such file or directory",
+        (other, key): f"the certificate {other} cannot be read: Is a directory",
+        (text, key): f"the certificate {text} is none in PEM",
+        (certificate, text): f"the key {text} is no private key in PEM",
+        (certificate, encrypted): f"the key {encrypted} is encrypted: the service wants one without a pass phrase",
+        (certificate, stranger): f"the key {stranger} does not match the certificate {certificate}",
+    }.items():
+        with pytest.raises(VindimaError) as refused:
+            serve.tls("gunicorn", *files)
+        assert str(refused.value) == said
+
+
+@pytest.mark.skipif(os.name != "posix", reason="gunicorn does not run here")
+def test_service_with_a_certificate_answers_over_https(
+    environment: dict[str, str], certified: tuple[Path, Path], tmp_path: Path
+) -> None:
+    certificate, key = certified
+    files = {"VINDIMA_TLS_CERTIFICATE": str(certificate), "VINDIMA_TLS_KEY": str(key)}
+    log = tmp_path / "log.txt"
+    with running([*VINDIMA, "serve"], environment | files, log, certificate):
+        base = f"https://localhost:{environment['PORT']}"
+        given = requests.post(
+            f"{base}/v1/token", auth=("ana", "uva isabel de 1875"), verify=str(certificate), timeout=10
+        )
+        assert given.json()["token_type"] == "Bearer"
+    first, *lines = log.read_text(encoding="utf-8").splitlines()
+    assert first == f"Vindima answers at https://127.0.0.1:{environment['PORT']}"
+    assert {json.loads(line)["level"] for line in lines} == {"INFO"}
+
+
 def test_default_server_is_gunicorn_where_it_runs() -> None:
     assert serve.default_server() == SERVERS[0]
 
@@ -169,10 +207,9 @@ def test_set_is_what_the_command_line_switches_to(
 
 def test_root_app_module_is_the_service(environment: dict[str, str]) -> None:
     code = "from app import app; print(app.test_client().get('/health/ready').status_code)"
-    root = Path(__file__).resolve().parent.parent
     ended = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=root,
+        cwd=ROOT,
         env=environment,
         capture_output=True,
         text=True,

@@ -171,21 +171,44 @@ def retire_key(key: str, now: bool) -> None:
 
 @main.command()
 @click.option("--host", envvar="HOST", default="127.0.0.1", show_default=True, show_envvar=True)
-@click.option("--port", envvar="PORT", type=click.IntRange(0, 65535), default=8000, show_default=True,
-              show_envvar=True)  # fmt: skip
+@click.option("--port", envvar="PORT", type=click.IntRange(0, 65535), show_envvar=True,
+              help="[default: 8000; as the model host says, with 8080 by default, for one]")  # fmt: skip
 @click.option("--server", type=click.Choice(["gunicorn", "waitress"]), help="Default: gunicorn where it runs")
-def serve(host: str, port: int, server: Literal["gunicorn", "waitress"] | None) -> None:
-    """Answer programs over HTTP."""
-    from vindima.serving import api
+@click.option("--certificate", envvar="VINDIMA_TLS_CERTIFICATE", show_envvar=True, type=click.Path(path_type=Path),
+              help="Answer over HTTPS alone, with this certificate (PEM, with its chain).")  # fmt: skip
+@click.option("--key", envvar="VINDIMA_TLS_KEY", show_envvar=True, type=click.Path(path_type=Path),
+              help="The certificate's private key (PEM, without a pass phrase).")  # fmt: skip
+@click.option("--host-contract", envvar="VINDIMA_HOST_CONTRACT", show_envvar=True, is_flag=True,
+              help="Answer a model host (SageMaker, Vertex AI), without tokens, and nothing but health and "
+              "predictions; also where AIP_HTTP_PORT is set.")  # fmt: skip
+def serve(
+    host: str,
+    port: int | None,
+    server: Literal["gunicorn", "waitress"] | None,
+    certificate: Path | None,
+    key: Path | None,
+    host_contract: bool,
+) -> None:
+    """Answer programs over HTTP, or over HTTPS."""
     from vindima.serving import serve as serving
 
-    app = api.create_app()
-    if reason := api.why_not_ready(app):
+    serving.count_together()
+    from vindima.serving import api, telemetry
+    from vindima.serving import host as model_host
+
+    server = server or serving.default_server()
+    scheme = "https" if serving.tls(server, certificate, key) else "http"
+    for_a_host = host_contract or model_host.wanted()
+    make_app = model_host.create_host_app if for_a_host else api.create_app
+    if port is None:
+        port = model_host.port() if for_a_host else 8000
+    if reason := api.why_not_ready(make_app()):
         raise VindimaError(reason)
     listening = serving.listen(host, port)
     shown = f"[{host}]" if ":" in host else host
-    click.echo(f"Vindima answers at http://{shown}:{listening.getsockname()[1]}", err=True)
-    serving.serve(app, listening, server or serving.default_server())
+    click.echo(f"Vindima answers at {scheme}://{shown}:{listening.getsockname()[1]}", err=True)
+    telemetry.log_as_json()
+    serving.serve(make_app, listening, server, certificate, key)
 
 
 @main.command()

@@ -94,7 +94,7 @@ def why_not_ready(app: Flask) -> str | None:
 # ---- replies
 
 
-def _answers() -> Answers:
+def current_answers() -> Answers:
     """The answers of this request: of one set, whatever takes its place meanwhile."""
     if "answers" not in g:
         current: Current = current_app.extensions["vindima"]
@@ -104,15 +104,15 @@ def _answers() -> Answers:
     return g.answers
 
 
-def _reply(body: bytes) -> Response:
+def reply(body: bytes) -> Response:
     return Response(body, mimetype="application/json")
 
 
 def _json(content: object) -> Response:
-    return _reply(json.dumps(content, allow_nan=False, separators=(",", ":")).encode())
+    return reply(json.dumps(content, allow_nan=False, separators=(",", ":")).encode())
 
 
-def _language() -> Language:
+def language() -> Language:
     """The language of sentences: the one of both that the caller would rather have, by default English."""
     if not request.headers.get("Accept-Language"):
         return "en"
@@ -121,7 +121,7 @@ def _language() -> Language:
 
 def _unchanged_or(make: Any) -> AnyResponse:
     """304 where the caller has this very answer already, else what `make` makes, with its ETag."""
-    tag = _answers().etag(request.full_path)
+    tag = current_answers().etag(request.full_path)
     response = Response(status=304) if request.if_none_match.contains_weak(tag) else make()
     response.set_etag(tag, weak=True)
     response.headers["Cache-Control"] = "private, no-cache"
@@ -146,7 +146,7 @@ def live() -> Response:
 @open_to_all.get("/health/ready")
 def ready() -> Response:
     """There is a set, and a known prediction comes out of it as it should."""
-    answers = _answers()
+    answers = current_answers()
     try:
         answers.check()
     except VindimaError as error:
@@ -219,36 +219,36 @@ def give_token() -> Response:
 @v1.before_request
 @auth.bearer.login_required
 def _wants_token_and_set() -> None:
-    _answers()
+    current_answers()
 
 
 @v1.get("/series")
 def series_list() -> AnyResponse:
     """All series that have a price, and which of them are forecast."""
     _asked(questions.NoQuery)
-    return _unchanged_or(lambda: _reply(_answers().listing))
+    return _unchanged_or(lambda: reply(current_answers().listing))
 
 
 @v1.get("/series/<series>")
 def series_history(series: str) -> AnyResponse:
     """One series with its history; a total also with its price index, and its change split into price and mix."""
-    answers = _answers()
+    answers = current_answers()
     try:
         years, words = answers.years(series)
     except Unknown as unknown:
         raise _not_found("series", "a series of GET /v1/series", series, unknown) from None
     asked = _asked(questions.Years, years=years, words=words)
-    return _unchanged_or(lambda: _reply(answers.history(series, asked.first, asked.last)))
+    return _unchanged_or(lambda: reply(answers.history(series, asked.first, asked.last)))
 
 
 @v1.get("/series/<series>/forecast")
 def forecast(series: str) -> Response:
     """The forecast F of one series."""
-    answers = _answers()
+    answers = current_answers()
     asked = _asked(questions.Money, **_context(answers))
     question = Prediction.model_construct(series=series, scenario=None, **dict(asked))
     try:
-        return _reply(answers.forecast(question, _language()))
+        return reply(answers.forecast(question, language()))
     except Unknown as unknown:
         raise _not_found("series", "a series that is forecast", series, unknown) from None
 
@@ -257,7 +257,7 @@ def forecast(series: str) -> Response:
 def predictions() -> Response:
     """The forecast F for one question, or `{items: [F]}` for many."""
     _asked(questions.NoQuery)
-    return _reply(predicted(_answers(), problems.body(), _language()))
+    return reply(predicted(current_answers(), problems.body(), language()))
 
 
 def predicted(answers: Answers, body: object, language: Language) -> bytes:
@@ -298,7 +298,7 @@ def _context(answers: Answers) -> dict[str, Any]:
 @compress.compressed()
 def table(name: str) -> AnyResponse:
     """A collected table: a page of it as JSON, or all of it as CSV."""
-    answers = _answers()
+    answers = current_answers()
     if name not in TABLES:
         error = wrong_field("table", f"one of {', '.join(TABLES)}", name)
         raise Refusal(404, f"There is no table {name}.", [error])

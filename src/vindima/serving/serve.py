@@ -1,9 +1,25 @@
-"""Runs the service on a socket: gunicorn, or waitress where gunicorn does not run."""
+"""Runs the service on a socket: gunicorn, or waitress where gunicorn does not run.
 
+A request has READ_SECONDS to arrive whole, whether its handshake of TLS, its head or its body is slow, and a reply
+goes on as long as the client takes something of it within SEND_SECONDS. No proxy in front is needed for that. With a
+certificate gunicorn speaks TLS alone, 1.2 or later; a renewed certificate is taken up at SIGHUP (`kill -HUP` and the
+process that `vindima serve` is), and where it is not usable that is logged and the former kept.
+"""
+
+import atexit
 import importlib.util
+import json
 import os
+import shutil
+import signal
 import socket
-from typing import Literal
+import ssl
+import sys
+import tempfile
+from collections.abc import Callable
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Literal
 
 from flask import Flask
 
@@ -11,8 +27,35 @@ from vindima.errors import VindimaError
 
 Server = Literal["gunicorn", "waitress"]
 
+NAME = "vindima"  # in the header Server
 WORKERS = 2
-THREADS = 4
+CONNECTIONS = 1000  # of a worker, each with a thread once it sends
+WAITRESS_THREADS = 8  # they get whole requests
+
+READ_SECONDS = (
+    10  # from the first byte of a request to its last; a connection that sends none is closed after as long
+)
+SEND_SECONDS = 30  # without the client taking anything of a reply
+IDLE_SECONDS = 5  # between two requests
+GRACE_SECONDS = 30  # for requests that are being answered when the service is told to end
+
+REQUEST_LINE = 8190  # bytes, the most that gunicorn allows
+FIELDS = 100
+FIELD_BYTES = 8190
+BODY_BYTES = 1_000_000  # where the application does not say
+SEND_BUFFER = 131_072  # bytes of the kernel's: what a client that takes nothing can have of them
+
+LATE = "The request did not arrive in time."
+DETAILS = {  # of what a server refuses by itself, before the application
+    400: "What was sent is no request of HTTP/1.1.",
+    408: LATE,
+    413: "The body is too large.",
+    414: "The request line is too long.",
+    417: "Expect can be 100-continue alone.",
+    431: "The header fields are too many or too large.",
+    500: "The service failed at this request; its log says why.",
+    501: "Transfer-Encoding can be chunked alone.",
+}
 
 
 def default_server() -> Server:
@@ -20,45 +63,223 @@ def default_server() -> Server:
     return "gunicorn" if os.name == "posix" and importlib.util.find_spec("gunicorn") else "waitress"
 
 
+def count_together() -> None:
+    """Have all processes of this run keep their counts in one folder, which goes with this process.
+
+    To be called before anything counts. A folder that the environment names is used and kept.
+    """
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        return
+    folder, process = tempfile.mkdtemp(prefix="vindima-"), os.getpid()
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+
+    def remove() -> None:
+        if process == os.getpid():  # not where a worker ends
+            shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(remove)
+
+
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens at the address; raises VindimaError where it cannot, a port in use included."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=1024)
+        listening = socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
         why = str(error.strerror).partition(" (while")[0]  # create_server repeats the address there
         raise VindimaError(
             f"cannot serve at {host} port {port}: {why}; set HOST and PORT to a free address"
         ) from error
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+    return listening
 
 
-def serve(app: Flask, listening: socket.socket, server: Server) -> None:
-    """Answer at `listening` until told to stop. Raises VindimaError where `server` does not run here."""
+def tls(server: Server, certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    """What `server` speaks TLS by, None without certificate and key.
+
+    Raises VindimaError where one is without the other, a file is not usable, or `server` has no TLS.
+    """
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        given, missing = ("--key", "--certificate") if certificate is None else ("--certificate", "--key")
+        raise VindimaError(f"{given} is of no use without {missing}: give both or none")
     if server == "waitress":
-        import waitress
+        raise VindimaError("waitress has no TLS: use `--server gunicorn`, or a proxy and no --certificate")
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-        waitress.serve(app, sockets=[listening], threads=WORKERS * THREADS)
+    try:
+        x509.load_pem_x509_certificates(_content(certificate, "certificate"))
+    except ValueError:
+        raise VindimaError(f"the certificate {certificate} is none in PEM") from None
+    try:
+        load_pem_private_key(_content(key, "key"), password=None)
+    except TypeError:
+        raise VindimaError(f"the key {key} is encrypted: the service wants one without a pass phrase") from None
+    except ValueError:
+        raise VindimaError(f"the key {key} is no private key in PEM") from None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        context.load_cert_chain(certificate, key)
+    except ssl.SSLError as error:
+        reason = error.reason or "OpenSSL gives no reason"
+        why = "does not match" if reason == "KEY_VALUES_MISMATCH" else f"cannot be used ({reason}) with"
+        raise VindimaError(f"the key {key} {why} the certificate {certificate}") from None
+    return context
+
+
+def _content(path: Path, what: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise VindimaError(f"the {what} {path} cannot be read: {error.strerror}") from error
+
+
+def problem(status: int) -> bytes:
+    """A problem document (RFC 9457) of what a server answers by itself; it has nothing of what was sent."""
+    title = HTTPStatus(status).phrase
+    return json.dumps({"type": "about:blank", "title": title, "status": status, "detail": DETAILS[status]}).encode()
+
+
+def serve(
+    make_app: Callable[[], Flask],
+    listening: socket.socket,
+    server: Server,
+    certificate: Path | None = None,
+    key: Path | None = None,
+) -> None:
+    """Answer at `listening`, which is closed in the end, until told to stop by SIGTERM or SIGINT.
+
+    `make_app` is called in every process that answers, after the fork, so that these have nothing in common; if the
+    application's extensions have a function "vindima.started", it is called there too before the first request.
+    Raises VindimaError where `server` does not run here or as `tls` does.
+    """
+    tls(server, certificate, key)
+    _allow_open_files()
+    if server == "waitress":
+        _waitress(make_app, listening)
+    else:
+        _gunicorn(make_app, listening, certificate, key)
+
+
+def _started(app: Flask) -> None:
+    app.extensions.get("vindima.started", lambda: None)()
+
+
+def _allow_open_files() -> None:
+    """As many open files as the connections need, where the system lets us: 1024 is usual, and too few."""
+    if sys.platform == "win32":
         return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4 * CONNECTIONS if hard == resource.RLIM_INFINITY else min(4 * CONNECTIONS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _gunicorn(
+    make_app: Callable[[], Flask], listening: socket.socket, certificate: Path | None, key: Path | None
+) -> None:
     try:
         from gunicorn.app.base import BaseApplication
+
+        from vindima.serving import worker
     except ImportError as error:
         raise VindimaError(f"gunicorn does not run here ({error}): use `--server waitress`") from error
 
+    address = f"fd://{listening.detach()}"  # gunicorn closes it
+
     class Service(BaseApplication):
+        context: ssl.SSLContext | None = None
+
         def load_config(self) -> None:
+            self.renew_certificate()
             settings = {
-                "bind": f"fd://{listening.fileno()}",
+                "bind": address,
                 "workers": WORKERS,
-                "threads": THREADS,
-                "worker_class": "gthread",
-                "keepalive": 5,
+                "threads": CONNECTIONS,
+                "worker_connections": CONNECTIONS,
+                "worker_class": worker.Worker,
+                "keepalive": IDLE_SECONDS,
+                "graceful_timeout": GRACE_SECONDS,
+                "limit_request_line": REQUEST_LINE,
+                "limit_request_fields": FIELDS,
+                "limit_request_field_size": FIELD_BYTES,
+                "http_parser": "python",  # an optional one in C has messages and limits of its own
+                "forwarded_allow_ips": "",  # the application alone says whom it believes
+                "secure_scheme_headers": {},
+                "forwarder_headers": "",
+                "sendfile": False,
+                "post_worker_init": lambda one: _started(one.wsgi),
                 "control_socket_disable": True,
                 "loglevel": "warning",
             }
-            for name in settings.keys() & self.cfg.settings.keys():  # older ones have no control socket
-                self.cfg.set(name, settings[name])
+            if certificate and key:
+                settings |= {
+                    "certfile": str(certificate),
+                    "keyfile": str(key),
+                    "ssl_context": lambda config, default: self.context,
+                }
+            for name, value in settings.items():
+                self.cfg.set(name, value)
+
+        def renew_certificate(self) -> None:
+            """At the start, where it has been looked at before, and at SIGHUP."""
+            try:
+                self.context = tls("gunicorn", certificate, key)
+            except VindimaError as error:
+                if self.context is None:
+                    raise
+                print(f"vindima: {error}; the former certificate is kept", file=sys.stderr, flush=True)
+            if self.context:
+                self.context.sslsocket_class = worker.TLSSocket
 
         def load(self) -> Flask:
-            return app
+            return make_app()
 
     Service().run()
+
+
+def _waitress(make_app: Callable[[], Flask], listening: socket.socket) -> None:
+    import select
+
+    from waitress import create_server, utilities
+    from waitress.channel import HTTPChannel
+
+    class Channel(HTTPChannel):
+        last_activity: float
+
+        def handle_read(self) -> None:
+            """Bytes in the middle of a request are no activity: who drips is closed like who hangs."""
+            amid, before = self.request is not None, self.last_activity
+            super().handle_read()
+            if amid and self.request is not None:
+                self.last_activity = before
+
+    def to_response(error: Any, ident: str | None = None) -> tuple[str, list[tuple[str, str]], bytes]:
+        status = f"{error.code} {HTTPStatus(error.code).phrase}"
+        return status, [("Content-Type", "application/problem+json")], problem(error.code)
+
+    utilities.Error.to_response = to_response
+    app = make_app()
+    _started(app)
+    running = create_server(
+        app,
+        sockets=[listening],
+        threads=WAITRESS_THREADS,
+        ident=NAME,
+        connection_limit=WORKERS * CONNECTIONS if hasattr(select, "poll") else 400,  # Windows' select takes 512
+        asyncore_use_poll=True,
+        channel_timeout=READ_SECONDS,
+        cleanup_interval=max(1, READ_SECONDS // 5),
+        max_request_header_size=16_384,
+        max_request_body_size=app.config["MAX_CONTENT_LENGTH"] or BODY_BYTES,
+        log_socket_errors=False,
+    )
+    running.channel_class = Channel
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # in the loop: it then waits for the threads
+    running.run()
