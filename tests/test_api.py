@@ -446,6 +446,8 @@ def test_forecast_is_cut_to_what_is_asked(
         ("currency=eur", ["currency"]),
         ("exchange_rate=5.5", ["exchange_rate"]),
         ("currency=brl&exchange_rate=0", ["exchange_rate"]),
+        ("currency=brl&exchange_rate=5e-324", ["exchange_rate"]),
+        ("currency=brl&exchange_rate=10001", ["exchange_rate"]),
         ("currency=brl&exchange_rate=nan", ["exchange_rate"]),
         ("currency=brl&exchange_rate=1e999", ["exchange_rate"]),
         ("currency=brl&exchange_rate=5,5", ["exchange_rate"]),

@@ -74,7 +74,7 @@ class Money(Asked):
         "level": "80, 95 or both",
         "currency": "usd or brl",
         "terms": "nominal or real",
-        "exchange_rate": "a number of reais for a dollar above 0",
+        "exchange_rate": "a number of reais for a dollar from 0.01 to 10,000",
         "per": "kg or bottle",
     }
 
@@ -94,12 +94,12 @@ class Money(Asked):
     exchange_rate: Annotated[
         float | None,
         Field(
-            gt=0,
-            le=1e6,
+            ge=0.01,
+            le=10_000,
             description="Reais for a dollar, instead of the newest yearly average; with brl alone.",
             json_schema_extra=_without_default,
         ),
-        WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": 1e6}),
+        WithJsonSchema({"type": "number", "minimum": 0.01, "maximum": 10_000}),
     ] = None
     per: Annotated[
         Literal["kg", "bottle"], Field(description="A kilogram, or 750 ml of wine at 0.99 kg a litre.")
