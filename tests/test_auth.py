@@ -347,11 +347,20 @@ def test_processes_that_start_at_once_end_with_one_key(tmp_path: Path) -> None:
     assert states(path) == ["signs"]
 
 
-def test_threads_that_prepare_at_once_end_with_one_key(tmp_path: Path) -> None:
-    path = tmp_path / "users.sqlite"
-    with ThreadPoolExecutor(16) as threads:
-        list(threads.map(lambda _: auth.prepare(path, SECRET), range(64)))
-    assert states(path) == ["signs"]
+def test_who_looks_for_a_key_while_another_makes_it_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, look = tmp_path / "users.sqlite", auth._signing
+
+    def slowly(database: sqlite3.Connection, secret: str) -> tuple[str, bytes] | None:
+        found = look(database, secret)
+        time.sleep(0.05)
+        return found
+
+    monkeypatch.setattr(auth, "_signing", slowly)
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda _: auth.prepare(path, SECRET), range(4)))
+        assert states(path) == ["signs"]
+        list(threads.map(lambda _: auth.add_key(path, SECRET), range(4)))
+    assert states(path) == ["verifies"] * 4 + ["signs"]
 
 
 def test_key_is_random_and_kept_encrypted(keyed: Path) -> None:
@@ -382,15 +391,17 @@ def test_new_key_signs_and_the_earlier_one_verifies_until_its_tokens_have_expire
         (new, "signs"),
     ]
     assert auth.read_token(keyed, SECRET, old_token)["sub"] == auth.read_token(keyed, SECRET, token)["sub"] == "ana"
-    supersede(keyed, old, auth.TOKEN_SECONDS - 30)
+    supersede(keyed, old, auth.TOKEN_SECONDS - 5)
+    newest = auth.add_key(keyed, SECRET)
+    assert list(sealed(keyed)) == [old, new, newest]
     assert auth.read_token(keyed, SECRET, old_token)
     supersede(keyed, old, auth.TOKEN_SECONDS + 1)
-    assert states(keyed) == ["expired", "signs"]
+    assert states(keyed) == ["expired", "verifies", "signs"]
     with pytest.raises(auth.UnknownKey):
         auth.read_token(keyed, SECRET, old_token)
     auth.add_key(keyed, SECRET)
     assert old not in sealed(keyed)
-    assert states(keyed) == ["verifies", "signs"]
+    assert states(keyed) == ["verifies", "verifies", "signs"]
 
 
 def test_state_says_until_when_a_key_verifies(keyed: Path) -> None:
@@ -410,6 +421,7 @@ def test_only_key_that_can_sign_is_not_retired_but_replaced(keyed: Path) -> None
         auth.retire_key(keyed, SECRET, old)
     assert states(keyed) == ["signs"]
     auth.add_key(keyed, SECRET)
+    supersede(keyed, old, 600)
     before = auth.list_keys(keyed, SECRET)
     auth.retire_key(keyed, SECRET, old)
     assert auth.list_keys(keyed, SECRET) == before

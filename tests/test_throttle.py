@@ -258,6 +258,25 @@ def test_place_that_does_not_come_free_is_503_and_counts_for_nothing(
     assert ask(app, password=RIGHT, address="127.0.0.1") == 200
 
 
+def test_who_is_slowed_waits_in_no_line(users: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(10):
+        fail(users)
+    monkeypatch.setattr(throttle, "WAIT_SECONDS", 0.05)
+    with throttle._place(), throttle._place(), pytest.raises(TooManyRequests):
+        fail(users)
+
+
+def test_attempt_that_is_refused_in_the_line_counts_for_nothing(users: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for i in range(10):
+        fail(users, f"192.0.2.{i}")
+    with monkeypatch.context() as patched:
+        patched.setattr(throttle.FixedWindowRateLimiter, "test", lambda *_: True)  # as it was before the others came
+        for _ in range(10):
+            with pytest.raises(TooManyRequests):
+                fail(users, "198.51.100.1")
+    fail(users, "198.51.100.1", "bia")
+
+
 def test_line_that_is_too_long_is_503_without_waiting(
     app: Flask, weighed: list, monkeypatch: pytest.MonkeyPatch
 ) -> None:
