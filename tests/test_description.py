@@ -31,7 +31,8 @@ def test_no_case_of_twenty_thousand_is_answered_otherwise_than_described(
     token = auth.issue_token(users, SECRET, auth.User("ana", "reader", disabled=False))
     with running([*VINDIMA, "serve"], environment, tmp_path / "log.txt"):
         command = [
-            sys.executable, "-m", "schemathesis.cli", "run", f"{base}/openapi.json", "-H", f"Authorization: Bearer {token}",
+            sys.executable, "-m", "schemathesis.cli", "run", f"{base}/openapi.json",
+            "-H", f"Authorization: Bearer {token}",
             "--max-examples", str(EXAMPLES), "--checks", CHECKS, "--phases", "examples,coverage,fuzzing",
             "--generation-database", "none", "--seed", "1875", "--no-color",
         ]  # fmt: skip

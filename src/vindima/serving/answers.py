@@ -64,6 +64,8 @@ class Answers:
         self._lock = threading.Lock()
         self._database = sqlite3.connect(":memory:", check_same_thread=False)
         try:
+            if not data.startswith(b"SQLite format 3\0"):
+                raise ValueError("the file is no database")
             self._database.deserialize(data)
             about = {name: json.loads(content) for name, content in self._rows("select * from about", raw=True)}
             self.provenance: dict[str, Any] = about["provenance"]
