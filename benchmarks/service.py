@@ -1,14 +1,14 @@
-"""How fast the service answers a forecast, beside a bare Flask hello behind the same JWT check.
+"""How fast the service answers, beside a bare Flask hello behind the same JWT check, and what it needs for it.
 
 Both run in this one run on loopback, under the settings of `vindima.serving.serve`, and are called in turns by the
-same clients with the same token over kept connections; the service answers from the set that `make` left. The bar:
-0.7 of the hello's requests per second.
+same clients with the same token over kept connections; the service answers from the set that `make` left. The bars: a
+forecast 0.9 of the hello's requests per second, a prediction with a scenario 0.6, the 99th percentile of the time at
+most 1.5 of its; a start within a second, 100 MB a worker, and no growth over 200,000 requests.
 """
 
 import http.client
-import json
+import os
 import secrets
-import socket
 import statistics
 import subprocess
 import sys
@@ -17,96 +17,168 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from flask import Flask
+import psutil
 
-from vindima import paths
-from vindima.serving import api, auth, serve
+from vindima.serving import auth, serve
 
-BAR = 0.7
 ROUNDS = 40  # short and many: which worker gets which connection is drawn anew in each
 CLIENTS = 4
 REQUESTS = 100  # of each client in each round
+SOAK = 200_000
+SERIES = "imports.table_wine.CHL"
+SCENARIO = f'{{"series": "{SERIES}", "scenario": {{"exchange_rate": {{"pct": %d.5}}, "harvest": {{"pct": -%d}}}}}}'
+COMMANDS = {"hello": ["-m", "benchmarks.hello"], "service": ["-c", "from vindima.cli import main; main()", "serve"]}
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call: what it is called in the table, the server that it is for, how it is made, and its bar."""
+
+    what: str
+    server: str
+    method: str
+    path: str
+    body: str | None = None
+    bar: float = 0.0
+
+
+HELLO = Call("bare Flask hello behind the JWT check", "hello", "GET", "/hello")
+FORECAST = Call("GET …/forecast", "service", "GET", f"/v1/series/{SERIES}/forecast?horizon=3&level=80", bar=0.9)
+PREDICTION = Call("POST /v1/predictions with a scenario", "service", "POST", "/v1/predictions", SCENARIO, 0.6)
+OTHERS = (
+    Call("history", "service", "GET", "/v1/series/imports.table_wine?from=2000"),
+    Call("table", "service", "GET", "/v1/tables/trade?country=CHL&per_page=50"),
+    Call("wrong", "service", "GET", f"/v1/series/{SERIES}/forecast?horizon=99"),
+)
+P99_BAR = 1.5
+STARTS = 7
+
+
+@dataclass(frozen=True)
+class _Server:
+    port: int
+    process: psutil.Process
+
+    def megabytes(self) -> float:
+        """Of the largest worker."""
+        return max(worker.memory_info().rss for worker in self.process.children(recursive=True)) / 1e6
 
 
 def rows() -> list[dict]:
-    """One row for each of the two, with its median requests per second; the service's with their ratio.
+    """A row for each call, with its median requests per second, and rows for memory, soak and start.
 
-    The ratio is the median over rounds of the ratio within a round, `quartiles` those of the same ratios:
-    on a machine that does other work they lie far apart, and then the ratio says little.
+    A ratio is the median over rounds of the ratio within a round, `quartiles` those of the same ratios: on a machine
+    that does other work they lie far apart, and then the ratio says little. `p99_ms` is over all requests.
     """
     with tempfile.TemporaryDirectory() as folder:
-        config = {
-            "SERVED": str(paths.SERVED),
-            "USERS": str(Path(folder) / "users.sqlite"),
-            "JWT_SECRET": secrets.token_urlsafe(48),
-        }
-        users = Path(config["USERS"])
-        auth.prepare(users, config["JWT_SECRET"])
+        users, secret = Path(folder) / "users.sqlite", secrets.token_urlsafe(48)
+        environment = os.environ | {"VINDIMA_USERS": str(users), "VINDIMA_JWT_SECRET": secret}
+        auth.prepare(users, secret)
         user = auth.add(users, "bench", secrets.token_urlsafe(16))
-        token = auth.issue_token(users, config["JWT_SECRET"], user)
-        asked = {"hello": "/hello", "forecast": "/v1/series/imports.table_wine.CHL/forecast?horizon=3&level=80"}
-        rates: dict[str, list[float]] = {name: [] for name in asked}
+        token = auth.issue_token(users, secret, user)
         with (
-            _running("hello", config) as hello,
-            _running("forecast", config) as forecast,
+            _running("hello", environment) as hello,
+            _running("service", environment) as service,
             ProcessPoolExecutor(CLIENTS) as clients,
         ):
-            ports = {"hello": hello, "forecast": forecast}
-            for turn in range(-1, ROUNDS):
-                for name in sorted(asked, reverse=turn % 2 == 0):  # neither is always first
-                    work = [clients.submit(_call, ports[name], asked[name], token, REQUESTS) for _ in range(CLIENTS)]
-                    spans = [one.result() for one in work]
-                    seconds = max(end for _, end in spans) - min(start for start, _ in spans)
-                    if turn >= 0:  # the first turn warms both
-                        rates[name].append(CLIENTS * REQUESTS / seconds)
-    ratios = [f / h for f, h in zip(rates["forecast"], rates["hello"], strict=True)]
-    low, ratio, high = statistics.quantiles(ratios, n=4)
-    per_second = {name: round(statistics.median(values)) for name, values in rates.items()}
+            found = _side_by_side({"hello": hello, "service": service}, token, clients)
+            found += _soak(service, token, clients)
+        return [*found, _start(environment)]
+
+
+def _side_by_side(servers: dict[str, _Server], token: str, clients: ProcessPoolExecutor) -> list[dict]:
+    calls = (HELLO, FORECAST, PREDICTION)
+    rates: dict[str, list[float]] = {call.what: [] for call in calls}
+    times: dict[str, list[float]] = {call.what: [] for call in calls}
+    for turn in range(-1, ROUNDS):
+        for call in calls if turn % 2 else calls[::-1]:  # none is always first
+            port = servers[call.server].port
+            work = [clients.submit(_calls, port, [call], token, REQUESTS) for _ in range(CLIENTS)]
+            spans = [one.result() for one in work]
+            seconds = max(end for _, end, _ in spans) - min(start for start, _, _ in spans)
+            if turn >= 0:  # the first turn warms both
+                rates[call.what].append(CLIENTS * REQUESTS / seconds)
+                times[call.what] += [second for _, _, each in spans for second in each]
+    found = []
+    for call in calls:
+        p99, p99_hello = (statistics.quantiles(times[what], n=100)[-1] for what in (call.what, HELLO.what))
+        row = {"what": call.what, "requests_per_second": round(statistics.median(rates[call.what]))}
+        row |= {"p99_ms": round(1000 * p99, 2)}
+        if call.bar:
+            ratios = [ours / hello for ours, hello in zip(rates[call.what], rates[HELLO.what], strict=True)]
+            low, ratio, high = statistics.quantiles(ratios, n=4)
+            row |= {"ratio": round(ratio, 3), "quartiles": f"{low:.2f} to {high:.2f}", "bar": call.bar}
+            row |= {"p99_ratio": round(p99 / p99_hello, 2), "p99_bar": P99_BAR}
+            row |= {"met": ratio >= call.bar and p99 / p99_hello <= P99_BAR}
+        found.append(row)
+    return found
+
+
+def _soak(server: _Server, token: str, clients: ProcessPoolExecutor) -> list[dict]:
+    """Memory of the largest worker after a tenth of the requests and after all of them."""
+    calls = [FORECAST, PREDICTION, *OTHERS]
+    sizes = []
+    for _ in range(10):
+        work = [clients.submit(_calls, server.port, calls, token, SOAK // 10 // CLIENTS) for _ in range(CLIENTS)]
+        for one in work:
+            one.result()
+        sizes.append(server.megabytes())
+    growth = sizes[-1] / sizes[0]
     return [
-        {"what": "bare Flask hello behind the JWT check", "requests_per_second": per_second["hello"]},
-        {
-            "what": "GET /v1/series/{series}/forecast",
-            "requests_per_second": per_second["forecast"],
-            "ratio": round(ratio, 3),
-            "quartiles": f"{low:.2f} to {high:.2f}",
-            "bar": BAR,
-            "met": ratio >= BAR,
-        },
+        {"what": "memory of a worker, MB", "value": round(sizes[0]), "bar": 100, "met": sizes[0] < 100},
+        {"what": f"the same after {SOAK:,} requests", "value": round(sizes[-1]), "ratio": round(growth, 3)}
+        | {"bar": 1.05, "met": growth <= 1.05},
     ]
 
 
-def _call(port: int, path: str, token: str, count: int) -> tuple[float, float]:
-    """Start and end, in seconds of the monotonic clock, of `count` calls over one connection."""
+def _start(environment: dict[str, str]) -> dict:
+    """Seconds from the command to the first reply that is ready: the median of several."""
+    seconds = []
+    for _ in range(STARTS):
+        begun = time.monotonic()
+        with _running("service", environment):
+            seconds.append(time.monotonic() - begun)
+    median = statistics.median(seconds)
+    return {"what": "start-up, s", "value": round(median, 2), "bar": 1.0, "met": median < 1}
+
+
+def _calls(port: int, calls: list[Call], token: str, count: int) -> tuple[float, float, list[float]]:
+    """Start and end, in seconds of the monotonic clock, of `count` calls over one connection, and each one's time."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     connection.connect()
-    headers = {"Authorization": f"Bearer {token}"}
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    times = []
     start = time.monotonic()
-    for _ in range(count):
-        connection.request("GET", path, headers=headers)
+    for place in range(count):
+        call = calls[place % len(calls)]
+        begun = time.monotonic()
+        body = call.body and call.body % (place % 50, place % 30)  # no two in a row are the same
+        connection.request(call.method, call.path, body, headers)
         response = connection.getresponse()
         response.read()
-        if response.status != 200:
-            raise RuntimeError(f"{path} answered {response.status}")
+        times.append(time.monotonic() - begun)
+        if response.status != (422 if call.what == "wrong" else 200):
+            raise RuntimeError(f"{call.path} answered {response.status}")
     end = time.monotonic()
     connection.close()
-    return start, end
+    return start, end, times
 
 
 @contextmanager
-def _running(name: str, config: dict) -> Iterator[int]:
-    """The port at which a process of its own serves `name`."""
+def _running(name: str, environment: dict[str, str]) -> Iterator[_Server]:
+    """A server of its own for `name`, ready."""
     with serve.listen("127.0.0.1", 0) as reserved:
         port = reserved.getsockname()[1]
-    process = subprocess.Popen([sys.executable, __file__, name, str(port)], stdin=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, *COMMANDS[name]], env=environment | {"PORT": str(port)}, stderr=subprocess.DEVNULL
+    )
     try:
-        assert process.stdin is not None
-        process.stdin.write(json.dumps(config))  # by a pipe, so that no process list shows the secret
-        process.stdin.close()
         _wait_for(port)
-        yield port
+        yield _Server(port, psutil.Process(process.pid))
     finally:
         process.terminate()
         process.wait(timeout=30)
@@ -115,30 +187,17 @@ def _running(name: str, config: dict) -> Iterator[int]:
 def _wait_for(port: int) -> None:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            connection.request("GET", "/health/ready")
+            connection.getresponse().read()
+        except (OSError, http.client.HTTPException):
+            time.sleep(0.01)
+        else:
             return
-        except OSError:
-            time.sleep(0.05)
+        finally:
+            connection.close()
     raise RuntimeError("the server did not start within 30 s")
-
-
-def _serve(name: str, port: int) -> None:
-    config = json.load(sys.stdin)
-    make = {"hello": _hello, "forecast": api.create_app}[name]
-    serve.serve(lambda: make(config), serve.listen("127.0.0.1", port), serve.default_server())
-
-
-def _hello(config: dict) -> Flask:
-    app = Flask("hello")
-    app.config.update(config)
-
-    @app.get("/hello")
-    @auth.bearer.login_required
-    def hello() -> str:
-        return "hello"
-
-    return app
 
 
 def main() -> None:
@@ -147,4 +206,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    _serve(sys.argv[1], int(sys.argv[2])) if len(sys.argv) == 3 else main()
+    main()

@@ -2,7 +2,7 @@
 
 import gettext
 import math
-from functools import cache
+from functools import cache, lru_cache
 from typing import Literal
 
 import pycountry
@@ -64,6 +64,7 @@ def _pattern(decimals: int, plus: bool) -> NumberPattern:
     return parse_pattern(f"{'+' if plus else ''}{digits};−{digits}")
 
 
+@lru_cache(4096)
 def number(value: float, decimals: int, language: Language, plus: bool = False) -> str:
     """1234.56, 2, 'pt' → '1.234,56'; in English '1,234.56'. −1.5 has a minus sign, what rounds to 0 has none.
 

@@ -3,12 +3,10 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
-import numpy as np
-
 from vindima.errors import VindimaError
-from vindima.forecasting.stored import six_digits
 from vindima.inputs import FEWEST_YEARS, INPUTS, quantity
 from vindima.quantiles import QUANTILES, SIDES
 
@@ -63,6 +61,11 @@ class Outcome:
 Effects = Mapping[tuple[str, str, str], Mapping[str, Any]]
 
 
+def six(value: float) -> float:
+    """0.123456789 → 0.123457, as `stored.six_digits` rounds a table; one number is far faster so."""
+    return float(f"{value:.6g}")
+
+
 def by_key(moves: Iterable[Mapping[str, Any]]) -> Effects:
     """The effects (`effects.moves`) as `apply` reads them: (input, flow, product) → row."""
     return {(row["input"], row["flow"], row["product"]): row for row in moves}
@@ -94,7 +97,7 @@ def apply(effects: Effects, forecasts: Sequence[Mapping[Any, Any]], scenario: An
                 reach = math.hypot(math.log(row[side] / row["q50"]), doubt)
                 moved[side] = row["q50"] * math.exp(shift + sign * reach)
         moved["q50"] = row["q50"] * math.exp(shift)
-        moved |= zip(QUANTILES, six_digits(np.array([moved[name] for name in QUANTILES])).tolist(), strict=True)
+        moved |= {name: six(moved[name]) for name in QUANTILES}
         path.append(moved | {"forecast": moved["q50"]})
     return Outcome(
         path,
@@ -131,7 +134,7 @@ class _Move:
     def effect(self) -> dict[str, Any]:
         place = max(range(len(self.years)), key=lambda place: (abs(self.changes[place]), place))
         shift, doubt = self.elasticity * self.changes[place], self.doubt(place, 95)
-        pct, low, high = (six_digits(100 * np.expm1([shift, shift - doubt, shift + doubt])) + 0.0).tolist()
+        pct, low, high = (six(100 * math.expm1(log)) + 0.0 for log in (shift, shift - doubt, shift + doubt))
         return {"input": self.name, "pct": pct, "low": low, "high": high, "distinguishable": not low <= 0 <= high}
 
     def warnings(self) -> list[Caution]:
@@ -146,9 +149,9 @@ class _Move:
                 numbers = {"level": level, "lowest": lowest, "highest": highest, "baseline": baseline}
                 said.append(Caution("outside", *about, year, numbers))
                 break
-        steps = np.abs(np.diff([0.0, *self.changes]))
-        if steps.max() > known["largest_change"] * 1.001:
-            place = int(steps.argmax())
+        steps = [abs(after - before) for before, after in pairwise([0.0, *self.changes])]
+        if max(steps) > known["largest_change"] * 1.001:
+            place = steps.index(max(steps))
             numbers = {"factor": math.exp(steps[place]), "largest": math.exp(known["largest_change"])}
             said.append(Caution("leap", *about, self.years[place], numbers))
         return said

@@ -9,15 +9,14 @@ import io
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 from vindima.errors import VindimaError
 from vindima.etl import price_index
 from vindima.forecasting import scenario
-from vindima.forecasting.scenario import Impossible
-from vindima.forecasting.stored import six_digits
+from vindima.forecasting.scenario import Impossible, six
 from vindima.labels import Language
 from vindima.quantiles import SIDES
 from vindima.series import NEVER_FORECAST, parts
@@ -77,6 +76,7 @@ class Answers:
             raise VindimaError(f"the tables that the service answers from are not as expected: {error}") from error
         self.listing = _json({"items": list(self._described.values()), "provenance": self.provenance})
         self._usual_forecast = lru_cache(KEPT)(self._make_usual_forecast)
+        self._remembered: dict[Hashable, bytes] = {}
         self._usual_history = lru_cache(KEPT)(self._make_history)
 
     def _read_small_tables(self) -> None:
@@ -228,6 +228,15 @@ class Answers:
             return self._usual_forecast(asked.series, asked.horizon or self.horizon, asked.level, *money, language)
         return _json(self._forecast(asked, language))
 
+    def remembered(self, question: Hashable, make: Callable[[], bytes]) -> bytes:
+        """The answer to a question that was asked before in the same words, else what `make` makes."""
+        if (found := self._remembered.get(question)) is None:
+            found = make()
+            if len(self._remembered) >= KEPT:
+                self._remembered.clear()
+            self._remembered[question] = found
+        return found
+
     def _make_usual_forecast(
         self, series: str, horizon: int, levels: tuple, currency: Any, terms: Any, per: Any, language: Language
     ) -> bytes:
@@ -239,8 +248,10 @@ class Answers:
 
     def _forecast(self, asked: Prediction, language: Language) -> dict:
         rows = self._forecasts[asked.series][: asked.horizon or self.horizon]
-        outcome = scenario.apply(self._moves, rows, asked.inputs()) if asked.scenario else None
-        money = _Money(self, asked, language)
+        inputs = asked.inputs()
+        outcome = scenario.apply(self._moves, rows, inputs) if inputs else None
+        assumed = [self._assumed(name, given, rows, language) for name, given in inputs.items()]
+        money = _Money(self, asked, assumed, language)
         warnings = [sentences.UNIT_VALUE[language]]
         answer: dict[str, Any] = {
             "series": asked.series,
@@ -254,7 +265,7 @@ class Answers:
             answer["baseline"] = money.path(outcome.baseline, scenario=False)
             answer["effects"] = outcome.effects
             warnings += [sentences.warning(caution, language) for caution in outcome.warnings]
-            money.assumptions["scenario"] = [self._assumed(name, asked, rows, language) for name in asked.inputs()]
+            money.assumptions["scenario"] = assumed
         answer["assumptions"] = money.assumptions
         answer["warnings"] = warnings + money.warnings
         return answer | {"provenance": self.provenance}
@@ -268,11 +279,10 @@ class Answers:
             for level in asked.level
         ]
 
-    def _assumed(self, name: str, asked: Prediction, rows: list[dict], language: Language) -> dict:
+    def _assumed(self, name: str, given: Mapping, rows: list[dict], language: Language) -> dict:
         """What an input of a scenario is, its last published level, and the level that is assumed for each year."""
-        flow, product, _ = parts(asked.series)
+        flow, product, _ = parts(rows[0]["series"])
         known = self._moves[name, flow, product]
-        given = asked.inputs()[name]
         levels = {
             str(row["year"]): known["baseline"] * (1 + given["pct"] / 100)
             if "pct" in given
@@ -285,7 +295,7 @@ class Answers:
             "unit": known["unit"],
             "baseline": known["baseline"],
             "baseline_year": known["baseline_year"],
-            "level": {year: _six(level) for year, level in levels.items()},
+            "level": {year: six(level) for year, level in levels.items()},
         }
 
     def newest(self, measure: str) -> tuple[int, float]:
@@ -388,8 +398,9 @@ class Answers:
 class _Money:
     """The money and the measure in which a forecast is given, and what is assumed for it."""
 
-    def __init__(self, answers: Answers, asked: Prediction, language: Language) -> None:
+    def __init__(self, answers: Answers, asked: Prediction, assumed: list[dict], language: Language) -> None:
         self._asked, self._answers = asked, answers
+        self._moved = next((one["level"] for one in assumed if one["input"] == "exchange_rate"), None)
         self.assumptions: dict[str, Any] = {}
         self.warnings: list[str] = []
         self.converted = asked.currency != "usd" or asked.terms != "nominal"
@@ -409,13 +420,12 @@ class _Money:
     def _exchange_rates(self) -> dict[int | None, float]:
         """Reais for a dollar by year, under None for every other year and without the scenario."""
         asked = self._asked
-        moved = asked.inputs().get("exchange_rate") if asked.scenario else None
         if asked.currency == "usd":
             if asked.exchange_rate is not None:
                 raise Impossible("exchange_rate", "no exchange rate: one is for currency brl", asked.exchange_rate)
             return {None: 1.0}
         if asked.exchange_rate is not None:
-            if moved:
+            if self._moved:
                 raise Impossible("exchange_rate", "no exchange rate beside that of the scenario", asked.exchange_rate)
             self.assumptions["exchange_rate"] = {"brl_per_usd": asked.exchange_rate, "year": None, "source": "caller"}
             return {None: asked.exchange_rate}
@@ -423,11 +433,9 @@ class _Money:
         source = f"average of the year, {self._answers.publisher('BRL')}"
         self.assumptions["exchange_rate"] = {"brl_per_usd": rate, "year": year, "source": source}
         rates: dict[int | None, float] = {None: rate}
-        if moved:
-            rows = self._answers._forecasts[asked.series][: asked.horizon or self._answers.horizon]
-            assumed = self._answers._assumed("exchange_rate", asked, rows, "en")["level"]
-            rates |= {int(of): level for of, level in assumed.items()}
-            self.assumptions["exchange_rate"]["scenario"] = assumed
+        if self._moved:
+            rates |= {int(of): level for of, level in self._moved.items()}
+            self.assumptions["exchange_rate"]["scenario"] = self._moved
         return rates
 
     def _price_level(self) -> float:
@@ -443,7 +451,7 @@ class _Money:
             "index": measure,
             "year": year,
             "base_year": base_year,
-            "factor": _six(base / level),
+            "factor": six(base / level),
             "source": f"average of the year, {self._answers.publisher(source)}",
         }
         return base / level
@@ -476,11 +484,7 @@ class _Money:
 
 def _times(price: float, factor: float) -> float:
     """The price in another money; as it is stored where it is the same money."""
-    return price if factor == 1 else _six(price * factor)
-
-
-def _six(value: float) -> float:
-    return float(six_digits(value))
+    return price if factor == 1 else six(price * factor)
 
 
 def _one_of(known: Sequence[object]) -> str:
@@ -490,8 +494,11 @@ def _one_of(known: Sequence[object]) -> str:
     return f"one of {', '.join(words)}" if len(words) <= 40 else "a value that the table has in this column"
 
 
+_encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+
+
 def _json(content: object) -> bytes:
-    return json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
+    return _encode(content).encode()
 
 
 assert set(LEVELS) == set(SIDES)

@@ -57,8 +57,8 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     )
     app.config.update(config or {})
     auth.prepare(Path(app.config["USERS"]), auth.check_secret(app.config["JWT_SECRET"]))
-    behind_proxies(app)
     answer_from_set(app)
+    behind_proxies(app)
     compress.init_app(app)
     for blueprint in (open_to_all, token, v1):
         app.register_blueprint(blueprint)
@@ -69,7 +69,6 @@ def answer_from_set(app: Flask) -> None:
     """What every application of the service has: a set to answer from, problem documents, logs and metrics."""
     app.extensions["vindima"] = current = Current(Path(app.config["SERVED"]))
     app.extensions["vindima.started"] = current.watch
-    app.before_request(current.watch)
     problems.install(app)
     telemetry.install(app)
 
@@ -98,6 +97,7 @@ def current_answers() -> Answers:
     """The answers of this request: of one set, whatever takes its place meanwhile."""
     if "answers" not in g:
         current: Current = current_app.extensions["vindima"]
+        current.watch()  # where no server has called it after its fork
         if current.answers is None:
             raise Refusal(503, current.refused or "there is no set to serve")
         g.answers = current.answers
@@ -131,6 +131,8 @@ def _unchanged_or(make: Any) -> AnyResponse:
 
 def _asked(model: type[questions.Asked], **context: Any) -> Any:
     """The query of the request as a question."""
+    if model is questions.NoQuery and not request.query_string:
+        return None
     return questions.from_query(model, dict(request.args.lists()), **context)
 
 
@@ -245,10 +247,14 @@ def series_history(series: str) -> AnyResponse:
 def forecast(series: str) -> Response:
     """The forecast F of one series."""
     answers = current_answers()
-    asked = _asked(questions.Money, **_context(answers))
-    question = Prediction.model_construct(series=series, scenario=None, **dict(asked))
+
+    def make() -> bytes:
+        asked = _asked(questions.Money, **_context(answers))
+        question = Prediction.model_construct(series=series, scenario=None, **dict(asked))
+        return answers.forecast(question, language())
+
     try:
-        return reply(answers.forecast(question, language()))
+        return reply(answers.remembered((series, request.query_string, language()), make))
     except Unknown as unknown:
         raise _not_found("series", "a series that is forecast", series, unknown) from None
 

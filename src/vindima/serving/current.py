@@ -61,6 +61,8 @@ class Current:
 
     def watch(self) -> None:
         """Look every second from now on, in this process; a second call does nothing."""
+        if self._process == os.getpid():
+            return
         with self._lock:
             if self._process == os.getpid():
                 return

@@ -1,4 +1,4 @@
-"""What goes wrong with a request, as problem documents (RFC 9457), and the headers that every reply has."""
+"""What goes wrong with a request, as problem documents (RFC 9457)."""
 
 import json
 from http import HTTPStatus
@@ -14,15 +14,6 @@ from vindima.serving.questions import Wrong, WrongQuestion, read_json, wrong_fie
 
 BODY_BYTES = 1_000_000
 
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
-_POLICY = "default-src 'none'; frame-ancestors 'none'"
-_HSTS = "max-age=31536000"
-
 
 class Refusal(Exception):
     """A request that ends in a problem document."""
@@ -33,7 +24,7 @@ class Refusal(Exception):
 
 
 def install(app: Flask) -> None:
-    """Every error of `app` becomes a problem document, and every reply has the usual headers."""
+    """Every error of `app` becomes a problem document."""
     app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES
     app.register_error_handler(Refusal, lambda refusal: problem(refusal.status, refusal.detail, refusal.errors))
     app.register_error_handler(WrongQuestion, lambda error: problem(422, str(error), error.errors))
@@ -41,7 +32,6 @@ def install(app: Flask) -> None:
     app.register_error_handler(Unknown, lambda unknown: problem(404, str(unknown)))
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _failed)
-    app.after_request(_headers)
 
 
 def problem(status: int, detail: str, errors: list[Wrong] | None = None) -> Response:
@@ -104,14 +94,3 @@ def _password_refused(status: int) -> Response:
     got = "a wrong name or password, or those of a disabled user" if sent else "no name and password"
     error = {"field": "Authorization", "expected": "Basic and the name and password of a user", "got": got}
     return problem(status, f"A token is given for a name and a password; this call came with {got}.", [error])
-
-
-def _headers(response: Response) -> Response:
-    headers = response.headers
-    for name, value in _HEADERS.items():
-        headers[name] = value
-    headers.setdefault("Content-Security-Policy", _POLICY)
-    headers.setdefault("Cache-Control", "no-store")
-    if request.is_secure:
-        headers["Strict-Transport-Security"] = _HSTS
-    return response
