@@ -6,12 +6,14 @@ certificate gunicorn speaks TLS alone, 1.2 or later; a renewed certificate is ta
 process that `vindima serve` is), and where it is not usable that is logged and the former kept.
 """
 
+import contextlib
 import importlib.util
 import json
 import os
 import signal
 import socket
 import ssl
+import struct
 import sys
 from collections.abc import Callable
 from http import HTTPStatus
@@ -232,6 +234,7 @@ def _waitress(make_app: Callable[[], Flask], listening: socket.socket) -> None:
 
     class Channel(HTTPChannel):
         last_activity: float
+        will_close: bool
 
         def handle_read(self) -> None:
             """Bytes in the middle of a request are no activity: who drips is closed like who hangs."""
@@ -239,6 +242,16 @@ def _waitress(make_app: Callable[[], Flask], listening: socket.socket) -> None:
             super().handle_read()
             if amid and self.request is not None:
                 self.last_activity = before
+
+        def readable(self) -> bool:
+            """Asked in every turn: close here what is to be closed and takes nothing, for it is never writable."""
+            if not (self.will_close and self.total_outbufs_len):
+                return super().readable()
+            with contextlib.suppress(OSError):  # the kernel would go on with what it has
+                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.handle_close()
+            self.will_close = self.close_when_flushed = False
+            return False
 
     def to_response(error: Any, ident: str | None = None) -> tuple[str, list[tuple[str, str]], bytes]:
         status = f"{error.code} {HTTPStatus(error.code).phrase}"
