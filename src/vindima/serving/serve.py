@@ -7,6 +7,7 @@ process that `vindima serve` is), and where it is not usable that is logged and 
 """
 
 import atexit
+import contextlib
 import importlib.util
 import json
 import os
@@ -14,6 +15,7 @@ import shutil
 import signal
 import socket
 import ssl
+import struct
 import sys
 import tempfile
 from collections.abc import Callable
@@ -252,6 +254,7 @@ def _waitress(make_app: Callable[[], Flask], listening: socket.socket) -> None:
 
     class Channel(HTTPChannel):
         last_activity: float
+        will_close: bool
 
         def handle_read(self) -> None:
             """Bytes in the middle of a request are no activity: who drips is closed like who hangs."""
@@ -259,6 +262,16 @@ def _waitress(make_app: Callable[[], Flask], listening: socket.socket) -> None:
             super().handle_read()
             if amid and self.request is not None:
                 self.last_activity = before
+
+        def readable(self) -> bool:
+            """Asked in every turn: close here what is to be closed and takes nothing, for it is never writable."""
+            if not (self.will_close and self.total_outbufs_len):
+                return super().readable()
+            with contextlib.suppress(OSError):  # the kernel would go on with what it has
+                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.handle_close()
+            self.will_close = self.close_when_flushed = False
+            return False
 
     def to_response(error: Any, ident: str | None = None) -> tuple[str, list[tuple[str, str]], bytes]:
         status = f"{error.code} {HTTPStatus(error.code).phrase}"

@@ -39,17 +39,20 @@ wsgi.SERVER = serve.NAME
 
 
 class _Patient:
-    """A socket whose time-out is for each piece that is sent, not for all: a slow reader has the time he needs."""
+    """A socket that sends as long as the client takes something within SEND_SECONDS, however long all takes."""
 
-    def sendall(self, data: Any, flags: int = 0, /) -> None:
-        rest = memoryview(data)
+    def sendall(self: Any, data: Any, flags: int = 0, /) -> None:
+        rest, before = memoryview(data), self.gettimeout()
+        self.settimeout(serve.SEND_SECONDS)  # it is for each piece
         try:
             while rest:
-                rest = rest[self.send(rest[:PIECE], flags) :]  # type: ignore[attr-defined]
+                rest = rest[self.send(rest[:PIECE], flags) :]
         except TimeoutError:
             reset = struct.pack("ii", 1, 0)  # the kernel would go on with what it has
-            self.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)  # type: ignore[attr-defined]
+            self.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
             raise BrokenPipeError(errno.EPIPE, "the client takes nothing") from None  # as good as gone
+        finally:
+            self.settimeout(before)
 
 
 class PlainSocket(_Patient, socket.socket):
@@ -213,7 +216,6 @@ class Worker(gthread.ThreadWorker):
 
     def handle_request(self, req: Request, conn: Connection) -> bool:
         conn.request = req
-        conn.sock.settimeout(serve.SEND_SECONDS)
         try:
             return super().handle_request(req, conn)
         finally:
@@ -236,6 +238,6 @@ class Worker(gthread.ThreadWorker):
             f"Connection: close\r\nContent-Type: application/problem+json\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         try:
-            util.write_nonblock(client, head.encode() + body)
+            client.sendall(head.encode() + body)
         except OSError:
             self.log.debug("nobody to tell that there was an error")
