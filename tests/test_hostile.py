@@ -93,7 +93,7 @@ def exchange(port: int, sent: bytes) -> bytes:
 
 @pytest.mark.parametrize("attack", ["dripping bodies", "hanging bodies", "dripping headers", "idle connections"])
 def test_service_is_live_while_clients_hang_and_cuts_them_at_the_deadline(service: int, attack: str) -> None:
-    answer = requests.post(f"http://127.0.0.1:{service}/v1/token", auth=("ana", "uva isabel"), timeout=10)
+    answer = requests.post(f"http://127.0.0.1:{service}/v1/token", auth=("ana", "uva isabel de 1875"), timeout=10)
     known = f"POST /v1/predictions HTTP/1.1\r\nAuthorization: Bearer {answer.json()['access_token']}\r\n".encode()
     first = ATTACKS[attack].first.replace(b"POST /echo HTTP/1.1\r\n", known)
     course = run(service, replace(ATTACKS[attack], first=first), HANGERS, AT_MOST, partial(call_live, service))
