@@ -85,7 +85,7 @@ def test_make_help_lists_every_target():
 
 def test_every_environment_variable_is_in_the_readme():
     code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
-    for name in set(re.findall(r"environ(?:\.get)?[\[(]\"(\w+)\"", code)):
+    for name in set(re.findall(r"os\.environ(?:\.get)?[\[(]\"(\w+)\"", code)):
         assert f"`{name}`" in README, name
 
 
