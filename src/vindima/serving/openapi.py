@@ -174,13 +174,16 @@ def _query(model: type[questions.Asked], **changed: dict) -> list[dict[str, Any]
     """The query parameters that the fields of `model` are."""
     found = []
     for name, schema in model.model_json_schema(ref_template=_REF)["properties"].items():
-        kept = {key: value for key, value in schema.items() if key not in ("title", "description")}
+        kept = {key: value for key, value in schema.items() if key not in ("title", "description", "examples")}
         if "anyOf" in kept:  # what may be left out, not null
             kept = {key: value for key, value in kept["anyOf"][0].items() if key != "title"}
         if kept.get("default") in ([], None):
             kept.pop("default", None)
         parameter = {"name": name, "in": "query", "required": False, "schema": kept | changed.get(name, {})}
-        found.append(parameter | {"description": schema.get("description", "")})
+        parameter["description"] = schema.get("description", "")
+        if "examples" in schema:
+            parameter["example"] = schema["examples"][0]
+        found.append(parameter)
     return found
 
 
@@ -200,7 +203,7 @@ def _body(series: str, asked: Mapping[str, Any]) -> dict[str, Any]:
     examples = {"one": {"summary": "As it is", "value": {"series": series, "horizon": 2, "level": 80}}}
     if "scenario" in asked:
         value = {"series": series, "scenario": asked["scenario"]}
-        examples["scenario"] = {"summary": "If the real lost a tenth", "value": value}
+        examples["scenario"] = {"summary": "If a dollar cost a tenth more reais", "value": value}
     examples["reais"] = {
         "summary": "A bottle, in reais",
         "value": {"series": series.rsplit(".", 1)[0] if series.count(".") > 1 else series, "currency": "brl"},

@@ -78,11 +78,13 @@ class Money(Asked):
         "per": "kg or bottle",
     }
 
-    horizon: Annotated[int, Field(ge=1, description="Years ahead; by default the longest that is forecast.")] = 0
+    horizon: Annotated[
+        int, Field(ge=1, description="Years ahead; by default the longest that is forecast.", examples=[2])
+    ] = 0
     level: Annotated[
         tuple[Annotated[Literal[80, 95], BeforeValidator(_whole)], ...],
         BeforeValidator(_levels),
-        Field(min_length=1, description="Level of the intervals in per cent; both by default."),
+        Field(min_length=1, description="Level of the intervals in per cent; both by default.", examples=[80]),
         WithJsonSchema(
             {"oneOf": [{"enum": list(LEVELS)}, {"type": "array", "items": {"enum": list(LEVELS)}, "minItems": 1}]}
         ),
@@ -207,7 +209,7 @@ class NoQuery(Asked):
 class Years(Asked):
     """The years of a history."""
 
-    first: Annotated[int | None, Field(alias="from", description="First year.")] = None
+    first: Annotated[int | None, Field(alias="from", description="First year.", examples=[2015])] = None
     last: Annotated[int | None, Field(alias="to", description="Last year.")] = None
 
     @field_validator("first", "last")
