@@ -233,6 +233,18 @@ def ask(port: int, path: str) -> int:
 
 
 @posix
+def test_service_that_is_told_to_end_while_it_starts_ends_at_once(tmp_path: Path) -> None:
+    slow = (
+        "import os, time; from gunicorn import util; parent = os.getpid(); "
+        "util._setproctitle = lambda title: os.getpid() == parent or time.sleep(0.5); "
+    )
+    command = [HASTY_APP[0], "-c", slow + HASTY_APP[2], "gunicorn"]  # the second worker is made a little later
+    with running(command, os.environ | {"PORT": str(free_port())}, tmp_path / "log.txt") as process:
+        process.terminate()
+        assert process.wait(timeout=5) == 0
+
+
+@posix
 def test_worker_that_is_killed_loses_its_own_requests_alone(own: tuple[int, psutil.Process]) -> None:
     port, parent = own
     while len(parent.children()) < 2:

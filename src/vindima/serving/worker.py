@@ -105,7 +105,7 @@ class Unreader(SocketUnreader):
         self.connection = connection
 
     def chunk(self, size_hint: int | None = None) -> bytes:
-        data = super().chunk(size_hint)
+        data = super().chunk(min(size_hint or 0, HEAD_BYTES))  # it takes the memory for it before anything comes
         if self.connection.request is None:
             self.connection.head_bytes += len(data)
             if self.connection.head_bytes > HEAD_BYTES:
@@ -151,7 +151,7 @@ class Worker(gthread.ThreadWorker):
 
     def set_accept_enabled(self, enabled: bool) -> None:
         super().set_accept_enabled(enabled)
-        if not self.alive:  # who is in the queue already is answered, who comes later is refused at once
+        if not (enabled or self.alive):  # who is in the queue already is answered, who comes later is refused at once
             for listener in self.sockets:
                 while listener.sock and self.accept(listener):
                     pass
