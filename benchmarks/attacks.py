@@ -36,7 +36,7 @@ ATTACKS = {
     "dripping headers": Attack(b"GET /health/live HTTP/1.1\r\nX-Drip: ", b"a"),
     "idle connections": Attack(),
     "stalled TLS handshakes": Attack(b"\x16\x03\x01\x02\x00\x01\x00"),
-    "nothing read": Attack(b"GET /csv?megabytes=2 HTTP/1.1\r\nHost: localhost\r\n\r\n", reads=False),
+    "nothing read": Attack(b"GET /csv?megabytes=1 HTTP/1.1\r\nHost: localhost\r\n\r\n", reads=False),
 }
 
 

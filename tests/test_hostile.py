@@ -128,6 +128,18 @@ def test_client_that_is_cut_is_told_why(apps: dict[str, int], attack: str) -> No
         assert json.loads(body)["title"] == "Request Timeout"
 
 
+@posix
+@pytest.mark.parametrize("path", [b"/length", b"/late"])  # one that asks for the body, one that does not
+@pytest.mark.parametrize("chunks", [b"CANARY\r\n", b"3\r\nabcd\r\n", b"3\r\nabc\r\n0\r\nCANARY\r\n\r\n"])
+def test_body_that_is_badly_chunked_is_the_clients_mistake(apps: dict[str, int], path: bytes, chunks: bytes) -> None:
+    sent = b"POST " + path + b" HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks
+    reply = exchange(apps["gunicorn"], sent)
+    assert parts(reply)[0] == (400 if path == b"/length" else 404)
+    assert reply.count(b"HTTP/1.1 4") == 1
+    assert path != b"/length" or parts(reply)[1]["Connection"] == "close"
+    assert b"CANARY" not in reply
+
+
 @pytest.mark.parametrize("server", SERVERS)
 def test_slow_reader_of_a_long_reply_gets_all_of_it(apps: dict[str, int], server: str) -> None:
     got, begun = 0, time.monotonic()
@@ -233,6 +245,18 @@ def ask(port: int, path: str) -> int:
 
 
 @posix
+def test_service_that_is_told_to_end_while_it_starts_ends_at_once(tmp_path: Path) -> None:
+    slow = (
+        "import os, time; from gunicorn import util; parent = os.getpid(); "
+        "util._setproctitle = lambda title: os.getpid() == parent or time.sleep(0.5); "
+    )
+    command = [HASTY_APP[0], "-c", slow + HASTY_APP[2], "gunicorn"]  # the second worker is made a little later
+    with running(command, os.environ | {"PORT": str(free_port())}, tmp_path / "log.txt") as process:
+        process.terminate()
+        assert process.wait(timeout=5) == 0
+
+
+@posix
 def test_worker_that_is_killed_loses_its_own_requests_alone(own: tuple[int, psutil.Process]) -> None:
     port, parent = own
     while len(parent.children()) < 2:
@@ -311,7 +335,7 @@ def test_https_port_stands_what_is_no_tls_and_takes_up_a_renewed_certificate(tmp
 def test_gunicorn_has_what_the_worker_leans_on() -> None:
     from gunicorn import util
     from gunicorn.http import wsgi
-    from gunicorn.http.body import ChunkedReader, LengthReader
+    from gunicorn.http.body import Body, ChunkedReader, LengthReader
     from gunicorn.http.unreader import SocketUnreader
     from gunicorn.workers.gthread import TConn, ThreadWorker
 
@@ -320,7 +344,7 @@ def test_gunicorn_has_what_the_worker_leans_on() -> None:
 
     assert {name: signature(getattr(ThreadWorker, name)) for name in (
         "accept", "set_accept_enabled", "enqueue_req", "finish_request", "murder_pending", "_cap_keepalive", "handle",
-        "handle_request", "handle_error", "on_pending_socket_readable", "get_thread_pool",
+        "handle_request", "handle_error", "_keepalive_after", "on_pending_socket_readable", "get_thread_pool",
     )} == {
         "accept": "(self, listener)",
         "set_accept_enabled": "(self, enabled)",
@@ -331,11 +355,13 @@ def test_gunicorn_has_what_the_worker_leans_on() -> None:
         "handle": "(self, conn)",
         "handle_request": "(self, req, conn)",
         "handle_error": "(self, req, client, addr, exc)",
+        "_keepalive_after": "(self, conn, keepalive)",
         "on_pending_socket_readable": "(self, conn, client)",
         "get_thread_pool": "(self)",
     }  # fmt: skip
     assert signature(TConn) == "(cfg, sock, client, server)"
     assert signature(TConn.close) == "(self, graceful=False)"
+    assert signature(Body._read_reader) == "(self, size)"
     assert signature(SocketUnreader.chunk) == "(self, size_hint=None)"
     assert "sock.sendall(" in inspect.getsource(util.write)
     assert "sock.sendall(" in inspect.getsource(util.write_chunk)

@@ -183,6 +183,22 @@ def _allow_open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def _end_at_once_when_new() -> None:
+    """A worker that is told to end before it has handlers of its own would have the arbiter's, and stay."""
+    told = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
+
+    def anew() -> None:
+        for one in told:
+            signal.signal(one, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, told)
+
+    os.register_at_fork(
+        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, told),
+        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, told),
+        after_in_child=anew,
+    )
+
+
 def _gunicorn(
     make_app: Callable[[], Flask], listening: socket.socket, certificate: Path | None, key: Path | None
 ) -> None:
@@ -193,6 +209,7 @@ def _gunicorn(
     except ImportError as error:
         raise VindimaError(f"gunicorn does not run here ({error}): use `--server waitress`") from error
 
+    _end_at_once_when_new()
     address = f"fd://{listening.detach()}"  # gunicorn closes it
 
     class Service(BaseApplication):

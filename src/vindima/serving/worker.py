@@ -16,11 +16,11 @@ from http import HTTPStatus
 from typing import Any
 
 from gunicorn import util
-from gunicorn.http import errors, wsgi
+from gunicorn.http import errors, message, wsgi
 from gunicorn.http.message import Request
 from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers import gthread
-from werkzeug.exceptions import RequestTimeout
+from werkzeug.exceptions import BadRequest, HTTPException, RequestTimeout
 
 from vindima.serving import serve
 
@@ -67,7 +67,6 @@ class Connection(gthread.TConn):
     """A connection that knows what of a request it has."""
 
     request: Request | None = None  # once its head is whole
-    answered = False
     late = False
     head_bytes = 0
 
@@ -78,7 +77,7 @@ class Connection(gthread.TConn):
 
     def expect(self) -> None:
         """A request begins."""
-        self.request, self.answered, self.head_bytes = None, False, 0
+        self.request, self.head_bytes = None, 0
 
     def unfinished(self) -> bool:
         """There is more of the request to come, as far as anybody has read it."""
@@ -105,15 +104,30 @@ class Unreader(SocketUnreader):
         self.connection = connection
 
     def chunk(self, size_hint: int | None = None) -> bytes:
-        data = super().chunk(size_hint)
+        data = super().chunk(min(size_hint or 0, HEAD_BYTES))  # it takes the memory for it before anything comes
         if self.connection.request is None:
             self.connection.head_bytes += len(data)
             if self.connection.head_bytes > HEAD_BYTES:
                 raise errors.LimitRequestHeaders("the whole head")
-        elif not data and self.connection.late and not self.connection.answered:
+        elif not data and self.connection.late:
             self.connection.request.force_close()
             raise RequestTimeout(serve.LATE)  # answered by the application, as its other errors
         return data
+
+
+class Body(message.Body):
+    """A body whose defects are the client's: the application answers them as its other errors."""
+
+    def __init__(self, request: Request) -> None:
+        super().__init__(request.body.reader)
+        self.request = request
+
+    def _read_reader(self, size: int) -> bytes:
+        try:
+            return super()._read_reader(size)
+        except (errors.ParseException, errors.NoMoreData):
+            self.request.force_close()
+            raise BadRequest(serve.DETAILS[400]) from None
 
 
 class Threads(ThreadPoolExecutor):
@@ -151,7 +165,7 @@ class Worker(gthread.ThreadWorker):
 
     def set_accept_enabled(self, enabled: bool) -> None:
         super().set_accept_enabled(enabled)
-        if not self.alive:  # who is in the queue already is answered, who comes later is refused at once
+        if not (enabled or self.alive):  # who is in the queue already is answered, who comes later is refused at once
             for listener in self.sockets:
                 while listener.sock and self.accept(listener):
                     pass
@@ -216,10 +230,14 @@ class Worker(gthread.ThreadWorker):
 
     def handle_request(self, req: Request, conn: Connection) -> bool:
         conn.request = req
+        req.body = Body(req)
+        return super().handle_request(req, conn)
+
+    def _keepalive_after(self, conn: Connection, keepalive: bool) -> bool:
         try:
-            return super().handle_request(req, conn)
-        finally:
-            conn.answered = True
+            return super()._keepalive_after(conn, keepalive)
+        except (HTTPException, OSError):  # in a body that nobody asked for; the answer is given
+            return False
 
     def handle_error(self, req: Request | None, client: Any, addr: Any, exc: Exception) -> None:
         """A problem document where no application was asked; neither it nor the log has what was sent."""
