@@ -13,7 +13,7 @@ run: $(ready) ## Run the pipeline (dvc repro) and say where the results are
 test: $(ready) ## Run every test that needs no network
 	@PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 OMP_NUM_THREADS=1 pytest -p xdist.plugin -p _hypothesis_pytestplugin -m "not services and not committed" -n auto --dist loadfile --no-loadscope-reorder
 
-test-services: $(ready) ## Run the slower tests: a browser (chromium), object stores, the benchmark notebook, sktime's checks
+test-services: $(ready) ## Run the slower tests: a browser (chromium), the image (buildah), object stores, the benchmark notebook, sktime's checks
 	@pytest -m services
 
 lab: $(ready) ## Open the notebooks in JupyterLab
