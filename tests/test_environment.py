@@ -3,6 +3,8 @@
 import importlib.metadata
 import re
 import runpy
+import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -111,6 +113,15 @@ def test_image_holds_what_its_dependencies_need_and_nothing_else(group: str):
 def test_what_the_image_depends_on_is_named_and_bounded_where_the_project_names_it():
     assert set(GROUPS["service"]) <= {Requirement(line).name for line in PROJECT["dependencies"]}
     assert GROUPS["build"] == PYPROJECT["build-system"]["requires"]
+
+
+def test_service_imports_what_the_image_depends_on():
+    program = "import sys; from vindima.serving import api, host, worker; import vindima.cli; print(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    names = importlib.metadata.packages_distributions()
+    imported = {name.lower().replace("_", "-") for module in found for name in names.get(module, [])}
+    # the files of one are served, the other is for `vindima serve --server waitress`
+    assert set(GROUPS["service"]) - imported == {"flask-openapi3-swagger", "waitress"}
 
 
 def test_what_is_installed_is_what_is_locked():
