@@ -2,6 +2,7 @@
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$python && break; done)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 ready := .venv/.ready
+compile := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
 .DEFAULT_GOAL := run
 .PHONY: run test test-services lab reports serve bench verify refresh freeze fields lint lock help
@@ -12,7 +13,7 @@ run: $(ready) ## Run the pipeline (dvc repro) and say where the results are
 test: $(ready) ## Run every test that needs no network
 	@PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 OMP_NUM_THREADS=1 pytest -p xdist.plugin -p _hypothesis_pytestplugin -m "not services and not committed" -n auto --dist loadfile --no-loadscope-reorder
 
-test-services: $(ready) ## Run the slower tests: a browser (chromium), object stores, the benchmark notebook, sktime's checks
+test-services: $(ready) ## Run the slower tests: a browser (chromium), the image (buildah), object stores, the benchmark notebook, sktime's checks
 	@pytest -m services
 
 lab: $(ready) ## Open the notebooks in JupyterLab
@@ -42,8 +43,10 @@ fields: $(ready) ## Write the READMEs' tables of fields and datapackage.json fro
 lint: $(ready) ## Format and check the code
 	@ruff format && ruff check --fix && mypy && lint-imports
 
-lock: $(ready) ## Resolve the dependencies again: requirements.txt and environment.yml
-	@uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-emit-index-url --no-header --no-annotate --upgrade --output-file requirements.txt pyproject.toml && python deploy/environment.py
+lock: $(ready) ## Resolve the dependencies again: requirements.txt, what the image holds of it, and environment.yml
+	@$(compile) --all-extras --upgrade --output-file requirements.txt pyproject.toml
+	@for group in build service; do $(compile) --group $$group --constraints requirements.txt --upgrade --output-file deploy/$$group.txt || exit; done
+	@python deploy/environment.py
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile

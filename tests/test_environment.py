@@ -3,6 +3,8 @@
 import importlib.metadata
 import re
 import runpy
+import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -14,12 +16,13 @@ from tests.conftest import ROOT
 
 ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
 LOCK = (ROOT / "requirements.txt").read_text(encoding="utf-8")
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT, GROUPS = PYPROJECT["project"], PYPROJECT["dependency-groups"]
 
 
-def locked() -> dict[str, list[Requirement]]:
+def locked(lock: str = LOCK) -> dict[str, list[Requirement]]:
     found: dict[str, list[Requirement]] = {}
-    for line in LOCK.splitlines():
+    for line in lock.splitlines():
         if re.match(r"[a-z0-9]", line):
             requirement = Requirement(line.removesuffix(" \\"))
             found.setdefault(requirement.name, []).append(requirement)
@@ -67,6 +70,58 @@ def test_lock_satisfies_each_range(line: str):
     wanted = Requirement(line)
     versions = locked()[re.sub(r"[-_.]+", "-", wanted.name).lower()]
     assert all(wanted.specifier.contains(str(version.specifier).removeprefix("==")) for version in versions)
+
+
+def locked_for(group: str) -> str:
+    return (ROOT / "deploy" / f"{group}.txt").read_text(encoding="utf-8")
+
+
+def hashes(lock: str) -> set[str]:
+    """`name==version` and one of its hashes, for each, whatever the marker."""
+    pinned = re.split(r"\n(?=[a-z0-9])", lock.strip())
+    return {f"{one.split()[0]} {hashed}" for one in pinned for hashed in re.findall(r"--hash=\S+", one)}
+
+
+@pytest.mark.parametrize("group", ["build", "service"])
+def test_image_holds_the_versions_and_files_of_the_lock(group: str):
+    held = locked_for(group)
+    assert hashes(held)
+    assert hashes(held) <= hashes(LOCK), "run `make lock`"
+    assert "://" not in held
+    for line in held.splitlines():
+        assert line.endswith("\\") or "--hash=sha256:" in line
+
+
+@pytest.mark.parametrize("group", ["build", "service"])
+def test_image_holds_what_its_dependencies_need_and_nothing_else(group: str):
+    wanted, found = [Requirement(line) for line in GROUPS[group]], set()
+    while wanted:
+        one = wanted.pop()
+        name = re.sub(r"[-_.]+", "-", one.name).lower()
+        if name not in found and (one.marker is None or one.marker.evaluate({"extra": ""})):
+            assert not one.extras, name
+            found.add(name)
+            wanted += map(Requirement, importlib.metadata.requires(name) or [])
+    held = locked(locked_for(group))
+    assert found == {
+        name
+        for name, versions in held.items()
+        if any(version.marker is None or version.marker.evaluate() for version in versions)
+    }
+
+
+def test_what_the_image_depends_on_is_named_and_bounded_where_the_project_names_it():
+    assert set(GROUPS["service"]) <= {Requirement(line).name for line in PROJECT["dependencies"]}
+    assert GROUPS["build"] == PYPROJECT["build-system"]["requires"]
+
+
+def test_service_imports_what_the_image_depends_on():
+    program = "import sys; from vindima.serving import api, host, worker; import vindima.cli; print(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    names = importlib.metadata.packages_distributions()
+    imported = {name.lower().replace("_", "-") for module in found for name in names.get(module, [])}
+    # the files of one are served, the other is for `vindima serve --server waitress`
+    assert set(GROUPS["service"]) - imported == {"flask-openapi3-swagger", "waitress"}
 
 
 def test_what_is_installed_is_what_is_locked():

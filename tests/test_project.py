@@ -74,6 +74,13 @@ def test_command_is_documented(name: str):
     assert f"vindima {name}" in README
 
 
+def test_command_whose_library_is_not_installed_ends_with_one_sentence():
+    program = "import sys; sys.modules['yaml'] = None; from vindima.cli import main; main(['check'])"
+    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
+    assert ended.stderr.startswith("vindima: this command needs yaml, which is not installed here")
+
+
 def test_make_help_lists_every_target():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)

@@ -19,13 +19,22 @@ Next: make reports · make lab · make serve"""
 
 
 class _Plain(click.Group):
-    """A group whose commands end a `VindimaError` with its sentence on stderr and exit code 1."""
+    """A group whose commands end a `VindimaError` with its sentence on stderr and exit code 1.
+
+    So they end where a library is not installed: the image of the service has those of `serve`, `users` and `keys`.
+    """
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except VindimaError as error:
             click.echo(f"vindima: {error}", err=True)
+            sys.exit(1)
+        except ModuleNotFoundError as error:
+            if str(error.name).startswith("vindima"):
+                raise
+            needs = f"this command needs {error.name}, which is not installed here: use the project's environment"
+            click.echo(f"vindima: {needs}; `serve`, `users` and `keys` need less", err=True)
             sys.exit(1)
 
 
