@@ -5,7 +5,7 @@ ready := .venv/.ready
 compile := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
 .DEFAULT_GOAL := run
-.PHONY: run test test-services lab reports serve bench verify refresh freeze fields lint lock help
+.PHONY: run test test-services lab reports serve bench verify refresh freeze fields postman lint lock help
 
 run: $(ready) ## Run the pipeline (dvc repro) and say where the results are
 	@vindima run
@@ -13,7 +13,7 @@ run: $(ready) ## Run the pipeline (dvc repro) and say where the results are
 test: $(ready) ## Run every test that needs no network
 	@PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 OMP_NUM_THREADS=1 pytest -p xdist.plugin -p _hypothesis_pytestplugin -m "not services and not committed" -n auto --dist loadfile --no-loadscope-reorder
 
-test-services: $(ready) ## Run the slower tests: a browser (chromium), the image (buildah), object stores, the benchmark notebook, sktime's checks
+test-services: $(ready) ## Run the slower tests: a browser (chromium), the image (buildah), Postman (npm), 20,000 cases and hostile clients for the service, object stores, the benchmark notebook, sktime's checks
 	@pytest -m services
 
 lab: $(ready) ## Open the notebooks in JupyterLab
@@ -39,6 +39,9 @@ freeze: $(ready) ## Write the raw zone into data/figures, as the next bundled vi
 
 fields: $(ready) ## Write the READMEs' tables of fields and datapackage.json from the contracts
 	@python -m vindima.etl.fields
+
+postman: $(ready) ## Write the Postman collection from the description of the service (needs npm, and the set that make left)
+	@python -m deploy.postman
 
 lint: $(ready) ## Format and check the code
 	@ruff format && ruff check --fix && mypy && lint-imports

@@ -1,6 +1,6 @@
 """Writes the Postman collection and its environment from the service's OpenAPI document, by npm's converter.
 
-`python deploy/postman.py` reads the set that is served (`make` first) and wants npm. What the converter cannot know
+`make postman` reads the set that is served (`make` first) and wants npm. What the converter cannot know
 is added here: the token that one call gives and the others send, and what each reply is to be.
 """
 

@@ -997,6 +997,24 @@ def test_unknown_address_and_method_are_problems_too(client: FlaskClient, bearer
     problem(client.get("/v1/token"), 405)
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/series/../../etc/passwd", "/v1/series/..%2f..%2fetc%2fpasswd", "/v1/series/%00", "/v1/series/%ff%fe",
+        "/v1/series/imports.table_wine%0d%0aX-Injected:%201", "/v1/series/imports.table_wine/..", "/v1/tables/%2e%2e",
+        "/v1/tables/about", "/v1/tables/prices", "//v1/series", "/v1//series", "/V1/series",
+        "/v1/series/" + "x" * 5000,
+    ],
+)  # fmt: skip
+def test_path_with_a_trick_is_404(client: FlaskClient, bearer: dict[str, str], path: str) -> None:
+    response = client.get(path, headers=bearer)
+    if response.status_code == 308:  # slashes in a row are one
+        assert response.headers["Location"].endswith("/v1/series")
+    else:
+        problem(response, 404)
+    assert "X-Injected" not in response.headers
+
+
 def test_failure_inside_is_a_500_without_a_trace_but_in_the_log(
     client: FlaskClient,
     bearer: dict[str, str],
@@ -1005,9 +1023,9 @@ def test_failure_inside_is_a_500_without_a_trace_but_in_the_log(
 ) -> None:
     monkeypatch.delattr(client.application.extensions["vindima"].answers, "listing")
     with caplog.at_level(logging.ERROR):
-        content = problem(client.get("/v1/series", headers=bearer), 500)
+        content = problem(client.get("/v1/series", headers=bearer | {"X-Request-ID": "order-7"}), 500)
     assert "listing" not in json.dumps(content)
-    assert "GET /v1/series failed" in caplog.text
+    assert "GET /v1/series failed (request order-7)" in caplog.text
     assert "listing" in caplog.text
     assert SECRET not in caplog.text
     assert bearer["Authorization"] not in caplog.text

@@ -99,7 +99,7 @@ def npm() -> Path:
 @needs_npm
 def test_collection_is_the_one_that_the_description_gives(npm: Path) -> None:
     for path, content in postman.documents().items():
-        assert json.loads(path.read_bytes()) == content, f"{path.name}: run `python deploy/postman.py`"
+        assert json.loads(path.read_bytes()) == content, f"{path.name}: run `make postman`"
 
 
 @pytest.mark.services

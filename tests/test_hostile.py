@@ -25,6 +25,7 @@ HANGERS = 200
 AT_MOST = 10  # seconds of an attack; all are cut long before
 LATE = 3.5  # seconds after the deadline at which the last is cut, on a busy machine
 
+pytestmark = pytest.mark.services
 posix = pytest.mark.skipif(os.name != "posix", reason="gunicorn does not run here")
 
 

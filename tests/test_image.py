@@ -203,6 +203,8 @@ def to_the_index(folder: Path) -> list[str]:
 def builder(set_made_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builder]:
     """The builder that has built the image `vindima` upon `base`."""
     folder = tmp_path_factory.mktemp("image")
+    if subprocess.run(["unshare", "--mount", "mount", "--bind", folder, folder], check=False).returncode:
+        pytest.xfail("this machine lets nobody mount, root included")
     build = Builder(folder)
     assert BASE
     try:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -19,9 +20,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from benchmarks.attacks import certify
-from tests.servers import ROOT, SERVERS, VINDIMA, environment_of, running
+from tests.servers import ROOT, SECRET, SERVERS, VINDIMA, environment_of, running
 from vindima.errors import VindimaError
-from vindima.serving import serve
+from vindima.serving import auth, serve
 
 
 @pytest.fixture
@@ -185,6 +186,32 @@ def test_service_with_a_certificate_answers_over_https(
     first, *lines = log.read_text(encoding="utf-8").splitlines()
     assert first == f"Vindima answers at https://127.0.0.1:{environment['PORT']}"
     assert {json.loads(line)["level"] for line in lines} == {"INFO"}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="gunicorn does not run here")
+def test_all_workers_agree_at_once_on_a_key_that_is_retired_and_a_user_who_is_disabled(
+    environment: dict[str, str], users: Path, tmp_path: Path
+) -> None:
+    series = f"http://127.0.0.1:{environment['PORT']}/v1/series"
+
+    def answers(token: str) -> set[int]:
+        """The statuses of thirty calls, each over a connection of its own: both workers get some."""
+        headers = {"Authorization": f"Bearer {token}"}
+        return {requests.get(series, headers=headers, timeout=10).status_code for _ in range(30)}
+
+    with running([*VINDIMA, "serve"], environment, tmp_path / "log.txt"):
+        ana, bia = (auth.User(name, "reader", disabled=False) for name in ("ana", "bia"))
+        auth.add(users, "bia", "cabernet franc 1898")
+        first = auth.issue_token(users, SECRET, ana)
+        added = run(environment, "keys", "add").stdout
+        second, of_bia = auth.issue_token(users, SECRET, ana), auth.issue_token(users, SECRET, bia)
+        assert [answers(token) for token in (first, second, of_bia)] == [{200}] * 3
+        leaked = re.findall("[0-9a-f]{16}", added)[0]
+        assert run(environment, "keys", "retire", leaked, "--now").returncode == 0
+        assert answers(second) == {401}
+        assert answers(first) == {200}
+        assert run(environment, "users", "disable", "ana").returncode == 0
+        assert answers(first) == {401}
 
 
 def test_default_server_is_gunicorn_where_it_runs() -> None:

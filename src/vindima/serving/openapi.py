@@ -22,6 +22,14 @@ _REFUSED = {
     429: "Too many wrong passwords from this address or for this user: `Retry-After` says in how many seconds again.",
     503: "There is no set to answer from, or the service is busy; `Retry-After`, if given, says for how long.",
 }
+_WRONG = {
+    "type": "about:blank",
+    "title": "Unprocessable Entity",
+    "status": 422,
+    "detail": "horizon: expected an integer from 1 to 5, got 9",
+    "instance": "/v1/predictions",
+    "errors": [{"field": "horizon", "expected": "an integer from 1 to 5", "got": 9}],
+}
 _DESCRIPTION = """\
 Brazil's wine trade: what a kilogram has cost since 1970, what it is likely to cost, how sure that is, and what
 changes if the harvest, the imports or the exchange rate do. The price is the unit value of trade, value over weight
@@ -161,7 +169,9 @@ def _operation(
         if status == 304:
             responses["304"] = {"description": "What the caller has (`If-None-Match`) is still the answer."}
         else:
-            problem = {"schema": {"$ref": _REF.format(model="Problem")}}
+            problem: dict[str, Any] = {"schema": {"$ref": _REF.format(model="Problem")}}
+            if status == 422:
+                problem["example"] = _WRONG
             responses[str(status)] = {
                 "description": _REFUSED[status],
                 "content": {"application/problem+json": problem},

@@ -77,7 +77,8 @@ def _http_error(error: HTTPException) -> Response:
 
 
 def _failed(error: Exception) -> Response:
-    current_app.logger.error("%s %s failed", request.method, request.path, exc_info=error)
+    known = request.environ.get("vindima.request_id")
+    current_app.logger.error("%s %s failed (request %s)", request.method, request.path, known, exc_info=error)
     return problem(500, "The service failed at this request; its log says why.")
 
 

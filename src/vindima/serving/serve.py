@@ -236,6 +236,7 @@ def _gunicorn(
                 "post_worker_init": lambda one: _started(one.wsgi),
                 "control_socket_disable": True,
                 "loglevel": "warning",
+                "logger_class": worker.Logger,
             }
             if certificate and key:
                 settings |= {

@@ -93,6 +93,7 @@ def install(app: Flask) -> None:
         began = time.perf_counter()
         given = environ.get("HTTP_X_REQUEST_ID", "")
         request_id = given if _ID.fullmatch(given) else os.urandom(16).hex()
+        environ["vindima.request_id"] = request_id
 
         def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Callable:
             said = {name for name, _ in headers}

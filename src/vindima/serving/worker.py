@@ -15,7 +15,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any
 
-from gunicorn import util
+from gunicorn import glogging, util
 from gunicorn.http import errors, message, wsgi
 from gunicorn.http.message import Request
 from gunicorn.http.unreader import SocketUnreader
@@ -61,6 +61,15 @@ class PlainSocket(_Patient, socket.socket):
 
 class TLSSocket(_Patient, ssl.SSLSocket):
     """A connection over TLS."""
+
+
+class Logger(glogging.Logger):
+    """What gunicorn has to say goes where everything is logged, in the same form."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
 
 
 class Connection(gthread.TConn):
