@@ -650,6 +650,33 @@ def test_assumptions_say_which_average_of_which_year_converts(client: FlaskClien
     assert asked(client, bearer, "")["assumptions"] == {}
 
 
+def test_money_without_a_yearly_average_is_422_and_dollars_go_on(
+    project_outputs: Path, served_set: Path, users: Path, bearer: dict[str, str]
+) -> None:
+    path = project_outputs / "data/prices/conversion.parquet"
+    pd.read_parquet(path).assign(brl_per_usd=None, us_cpi=None).astype(float).to_parquet(path)
+    store.switch(project_outputs, served_set)
+    client = create_app({"SERVED": served_set, "USERS": users, "JWT_SECRET": SECRET}).test_client()
+    for query, field in {"currency=brl": "currency", "terms=real": "terms"}.items():
+        assert fields(client.get(f"/v1/series/{CHILE}/forecast?{query}", headers=bearer)) == [field]
+    assert asked(client, bearer, "currency=brl&exchange_rate=5")["path"][0]["forecast"] == 12.5
+    asked(client, bearer, "")
+
+
+def test_bottle_of_grapes_is_422(
+    project_outputs: Path, served_set: Path, users: Path, bearer: dict[str, str]
+) -> None:
+    for name in ("data/prices/prices", "data/forecasts/forecasts", "data/backtest/backtest", "data/prices/index"):
+        path = project_outputs / f"{name}.parquet"
+        table = pd.read_parquet(path)
+        for column in {"series", "product"} & set(table):
+            table[column] = table[column].str.replace("table_wine", "raisins")
+        table.to_parquet(path)
+    store.switch(project_outputs, served_set)
+    client = create_app({"SERVED": served_set, "USERS": users, "JWT_SECRET": SECRET}).test_client()
+    assert fields(client.get("/v1/series/imports.raisins/forecast?per=bottle", headers=bearer)) == ["per"]
+
+
 def test_bottle_of_wine_is_three_quarters_of_a_litre_and_keeps_its_intervals(
     client: FlaskClient, bearer: dict[str, str]
 ) -> None:

@@ -21,6 +21,7 @@ from vindima.labels import Language
 from vindima.quantiles import SIDES
 from vindima.series import NEVER_FORECAST, parts
 from vindima.serving import sentences
+from vindima.serving.money import Money
 from vindima.serving.questions import LEVELS, Prediction
 
 TABLES: Mapping[str, Mapping[str, str]] = {
@@ -32,9 +33,6 @@ TABLES: Mapping[str, Mapping[str, str]] = {
 }
 """The collected tables → what they can be filtered by, and the column that it is."""
 REACHES = tuple(f"reach_{level}" for level in SIDES)
-BOTTLE_KG = 0.75 * 0.99
-"""A bottle of 750 ml at 0.99 kg a litre, about the density of dry wine."""
-WINES = ("table_wine", "sparkling_wine")
 LANGUAGES: tuple[Language, ...] = ("en", "pt")
 KEPT = 4096
 """Bodies that are kept once they were made, of each kind."""
@@ -251,7 +249,7 @@ class Answers:
         inputs = asked.inputs()
         outcome = scenario.apply(self._moves, rows, inputs) if inputs else None
         assumed = [self._assumed(name, given, rows, language) for name, given in inputs.items()]
-        money = _Money(self, asked, assumed, language)
+        money = Money(self, asked, assumed, language)
         warnings = [sentences.UNIT_VALUE[language]]
         answer: dict[str, Any] = {
             "series": asked.series,
@@ -301,11 +299,12 @@ class Answers:
     def newest(self, measure: str) -> tuple[int, float]:
         """The newest year that has an average of a column of the conversion table, and the average.
 
-        Raises VindimaError where none has.
+        Raises Impossible where none has.
         """
         known = [(year, row[measure]) for year, row in self._conversion.items() if row[measure] is not None]
         if not known:
-            raise VindimaError(f"there is no yearly average of {measure}: run `make`")
+            field, other = ("currency", "usd") if measure == "brl_per_usd" else ("terms", "nominal")
+            raise Impossible(field, f"{other}: there is no yearly average of {measure}", None)
         return known[-1]
 
     def level_of_base_year(self, measure: str) -> float | None:
@@ -393,98 +392,6 @@ class Answers:
     def etag(self, question: str) -> str:
         """Names an answer of this set to a question, for ETag: the same set gives the same answer."""
         return hashlib.sha256(f"{self.identity} {question}".encode()).hexdigest()[:32]
-
-
-class _Money:
-    """The money and the measure in which a forecast is given, and what is assumed for it."""
-
-    def __init__(self, answers: Answers, asked: Prediction, assumed: list[dict], language: Language) -> None:
-        self._asked, self._answers = asked, answers
-        self._moved = next((one["level"] for one in assumed if one["input"] == "exchange_rate"), None)
-        self.assumptions: dict[str, Any] = {}
-        self.warnings: list[str] = []
-        self.converted = asked.currency != "usd" or asked.terms != "nominal"
-        self._rates = self._exchange_rates()
-        self._real = self._price_level()
-        self._weight = self._bottle()
-        if self.converted:
-            reason = sentences.CONVERTED[asked.currency][language]
-            self.assumptions["intervals"] = reason
-            self.warnings.append(reason)
-        if asked.terms == "real":
-            self.warnings.append(sentences.NO_INFLATION[language].format(**self.assumptions["price_level"]))
-        symbol = {"usd": "US$", "brl": "R$"}[asked.currency]
-        of_year = f" of {answers.base_year}" if asked.terms == "real" else ""
-        self.unit = f"{symbol}{of_year} FOB/{'bottle of 750 ml' if asked.per == 'bottle' else 'kg'}"
-
-    def _exchange_rates(self) -> dict[int | None, float]:
-        """Reais for a dollar by year, under None for every other year and without the scenario."""
-        asked = self._asked
-        if asked.currency == "usd":
-            if asked.exchange_rate is not None:
-                raise Impossible("exchange_rate", "no exchange rate: one is for currency brl", asked.exchange_rate)
-            return {None: 1.0}
-        if asked.exchange_rate is not None:
-            if self._moved:
-                raise Impossible("exchange_rate", "no exchange rate beside that of the scenario", asked.exchange_rate)
-            self.assumptions["exchange_rate"] = {"brl_per_usd": asked.exchange_rate, "year": None, "source": "caller"}
-            return {None: asked.exchange_rate}
-        year, rate = self._answers.newest("brl_per_usd")
-        source = f"average of the year, {self._answers.publisher('BRL')}"
-        self.assumptions["exchange_rate"] = {"brl_per_usd": rate, "year": year, "source": source}
-        rates: dict[int | None, float] = {None: rate}
-        if self._moved:
-            rates |= {int(of): level for of, level in self._moved.items()}
-            self.assumptions["exchange_rate"]["scenario"] = self._moved
-        return rates
-
-    def _price_level(self) -> float:
-        if self._asked.terms == "nominal":
-            return 1.0
-        measure = {"usd": "us_cpi", "brl": "ipca"}[self._asked.currency]
-        year, level = self._answers.newest(measure)
-        base_year, base = self._answers.base_year, self._answers.level_of_base_year(measure)
-        if base is None:
-            raise Impossible("terms", f"nominal: there is no {measure} of the base year, {base_year}", "real")
-        source = {"usd": "us_cpi", "brl": "ipca_change_pct"}[self._asked.currency]
-        self.assumptions["price_level"] = {
-            "index": measure,
-            "year": year,
-            "base_year": base_year,
-            "factor": six(base / level),
-            "source": f"average of the year, {self._answers.publisher(source)}",
-        }
-        return base / level
-
-    def _bottle(self) -> float:
-        if self._asked.per == "kg":
-            return 1.0
-        if parts(self._asked.series)[1] not in WINES:
-            raise Impossible("per", "kg: a bottle is of wine", "bottle")
-        self.assumptions["bottle"] = {"litres": 0.75, "kg_per_litre": 0.99}
-        return BOTTLE_KG
-
-    def path(self, rows: Sequence[Mapping[str, Any]], scenario: bool) -> list[dict]:
-        """The steps of a path of the forecasts table in this money; `scenario`: it has what the scenario says."""
-        steps = []
-        for row in rows:
-            rate = self._rates.get(row["year"] if scenario else None, self._rates[None])
-            factor = rate * self._real * self._weight
-            sides = {str(level): [_times(row[name], factor) for name in SIDES[level]] for level in self._asked.level}
-            steps.append(
-                {
-                    "year": row["year"],
-                    "horizon": row["horizon"],
-                    "forecast": _times(row["forecast"], factor),
-                    "intervals": None if self.converted else sides,
-                }
-            )
-        return steps
-
-
-def _times(price: float, factor: float) -> float:
-    """The price in another money; as it is stored where it is the same money."""
-    return price if factor == 1 else six(price * factor)
 
 
 def _one_of(known: Sequence[object]) -> str:

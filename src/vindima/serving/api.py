@@ -114,7 +114,7 @@ def _json(content: object) -> Response:
 
 def language() -> Language:
     """The language of sentences: the one of both that the caller would rather have, by default English."""
-    if not request.headers.get("Accept-Language"):
+    if "HTTP_ACCEPT_LANGUAGE" not in request.environ:
         return "en"
     return request.accept_languages.best_match(LANGUAGES, default="en")  # type: ignore[return-value]
 
