@@ -10,7 +10,8 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, lru_cache
+from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any, TextIO
 
 from flask import Flask, Response, current_app, g
@@ -46,9 +47,9 @@ UNLESS_SAID = [
 HSTS = ("Strict-Transport-Security", "max-age=31536000")
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_encode = json.JSONEncoder(separators=(", ", ": "), default=str).encode
 lines: TextIO | None = None
-"""Where the line of each request goes; nowhere until `log_as_json`. Not by `logging`, which takes 40 microseconds."""
+"""Where the line of each request goes; nowhere until `log_as_json`. Neither by `logging` nor by an
+encoder of dicts, which take 40 and 15 microseconds."""
 
 
 class _AsJson(logging.Formatter):
@@ -56,18 +57,19 @@ class _AsJson(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         said: dict[str, Any] = {
-            "time": _time(record.created),
+            "time": f"{_second(int(record.created))}.{int(record.msecs):03d}Z",
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
         }
         if record.exc_info:
             said["traceback"] = self.formatException(record.exc_info)
-        return _encode(said)
+        return json.dumps(said, default=str)
 
 
-def _time(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(seconds % 1 * 1000):03d}Z"
+@lru_cache(2)
+def _second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
 def log_as_json() -> None:
@@ -119,20 +121,15 @@ def _note(environ: dict[str, Any], request_id: str, status: int, seconds: float)
     times.observe(seconds)
     if lines is not None:
         user = g.get("flask_httpauth_user")
-        said = {
-            "time": _time(time.time()),
-            "level": "INFO",
-            "logger": "vindima.request",
-            "message": "answered",
-            "request_id": request_id,
-            "method": method[:20],
-            "path": environ.get("PATH_INFO", "")[:200],
-            "status": status,
-            "ms": round(1000 * seconds, 2),
-            "address": environ.get("REMOTE_ADDR"),
-            "user": user.name if user else None,
-        }
-        lines.write(f"{_encode(said)}\n")
+        now = time.time()
+        lines.write(
+            f'{{"time": "{_second(int(now))}.{int(now % 1 * 1000):03d}Z", "level": "INFO", '
+            f'"logger": "vindima.request", "message": "answered", "request_id": "{request_id}", '
+            f'"method": {_quoted(method[:20])}, "path": {_quoted(environ.get("PATH_INFO", "")[:200])}, '
+            f'"status": {status}, "ms": {1000 * seconds:.2f}, '
+            f'"address": {_quoted(environ.get("REMOTE_ADDR") or "")}, '
+            f'"user": {_quoted(user.name) if user else "null"}}}\n'
+        )
 
 
 @cache
