@@ -27,7 +27,8 @@ from vindima.serving import auth, serve
 
 ROUNDS = 40  # short and many: which worker gets which connection is drawn anew in each
 CLIENTS = 4
-REQUESTS = 100  # of each client in each round
+CONNECTIONS = 16  # of each client, used in turns: so the workers have about as many each
+REQUESTS = 200  # of each client in each round
 SOAK = 200_000
 SERIES = "imports.table_wine.CHL"
 SCENARIO = f'{{"series": "{SERIES}", "scenario": {{"exchange_rate": {{"pct": %d.5}}, "harvest": {{"pct": -%d}}}}}}'
@@ -147,14 +148,15 @@ def _start(environment: dict[str, str]) -> dict:
 
 
 def _calls(port: int, calls: list[Call], token: str, count: int) -> tuple[float, float, list[float]]:
-    """Start and end, in seconds of the monotonic clock, of `count` calls over one connection, and each one's time."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    connection.connect()
+    """Start and end, in seconds of the monotonic clock, of `count` calls, and each one's time."""
+    connections = [http.client.HTTPConnection("127.0.0.1", port, timeout=30) for _ in range(CONNECTIONS)]
+    for connection in connections:
+        connection.connect()
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     times = []
     start = time.monotonic()
     for place in range(count):
-        call = calls[place % len(calls)]
+        call, connection = calls[place % len(calls)], connections[place % CONNECTIONS]
         begun = time.monotonic()
         body = call.body and call.body % (place % 50, place % 30)  # no two in a row are the same
         connection.request(call.method, call.path, body, headers)
@@ -164,7 +166,8 @@ def _calls(port: int, calls: list[Call], token: str, count: int) -> tuple[float,
         if response.status != (422 if call.what == "wrong" else 200):
             raise RuntimeError(f"{call.path} answered {response.status}")
     end = time.monotonic()
-    connection.close()
+    for connection in connections:
+        connection.close()
     return start, end, times
 
 

@@ -175,7 +175,8 @@ def description() -> Response:
 def docs() -> Response:
     """The same for people: Swagger UI, from this service alone."""
     page = (Path(__file__).parent / "templates" / "docs.html").read_text(encoding="utf-8")
-    return Response(page, mimetype="text/html", headers={"Content-Security-Policy": _DOCS_POLICY})
+    headers = {"Content-Security-Policy": _DOCS_POLICY, "Referrer-Policy": "no-referrer"}
+    return Response(page, mimetype="text/html", headers=headers)
 
 
 @open_to_all.get("/docs/<path:name>")
