@@ -6,7 +6,8 @@ text, do digits become a number first.
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
+from functools import cache
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
@@ -51,6 +52,9 @@ class Asked(BaseModel):
     words: ClassVar[dict[str, str]] = {}
 
 
+_LEVEL = {"type": "integer", "enum": list(LEVELS)}
+
+
 def _levels(value: object) -> object:
     """80 → (80,), [95, 80] → (95, 80): one level or several."""
     return tuple(value) if isinstance(value, list | tuple) else (value,)
@@ -85,9 +89,7 @@ class Money(Asked):
         tuple[Annotated[Literal[80, 95], BeforeValidator(_whole)], ...],
         BeforeValidator(_levels),
         Field(min_length=1, description="Level of the intervals in per cent; both by default.", examples=[80]),
-        WithJsonSchema(
-            {"oneOf": [{"enum": list(LEVELS)}, {"type": "array", "items": {"enum": list(LEVELS)}, "minItems": 1}]}
-        ),
+        WithJsonSchema({"oneOf": [_LEVEL, {"type": "array", "items": _LEVEL, "minItems": 1}]}),
     ] = (80, 95)
     currency: Annotated[Literal["usd", "brl"], Field(description="US dollars, or reais at a yearly average.")] = "usd"
     terms: Annotated[
@@ -258,56 +260,65 @@ def table_query(name: str, filters: Iterable[str]) -> type[Page]:
 
 def from_query(model: type[Asked], values: Mapping[str, Sequence[str]], **context: Any) -> Any:
     """The question that a query asks, from each name's values. Raises WrongQuestion."""
-    fields = {field.alias or name: field.annotation for name, field in model.model_fields.items()}
+    kinds = _kinds(model)
     wrong, asked = [], {}
     for name, given in values.items():
-        annotation = fields.get(name)
-        several = name == "level" or getattr(annotation, "__origin__", None) is list
-        if annotation is not None and not several and len(given) > 1:
+        kind = kinds.get(name, frozenset())
+        if kind and "array" not in kind and len(given) > 1:
             wrong.append(wrong_field(name, "one value", list(given)))
             continue
-        read = [_number(text, annotation) for text in given]
-        asked[name] = read if several else read[0]
-    return _validated(model, asked, "", context, wrong)
+        read = [_number(text, kind) for text in given]
+        asked[name] = read if "array" in kind else read[0]
+    return _validated(model, asked, context, wrong)
 
 
 def from_body(body: object, **context: Any) -> Prediction | Predictions:
     """The question, or the questions, that a body asks. Raises WrongQuestion."""
     if not isinstance(body, dict):
         raise WrongQuestion([wrong_field("body", "an object", body)])
-    return _validated(Predictions if "items" in body else Prediction, body, "", context, [])
+    return _validated(Predictions if "items" in body else Prediction, body, context, [])
 
 
-def _number(text: str, annotation: object) -> object:
+@cache
+def _kinds(model: type[Asked]) -> dict[str, frozenset[str]]:
+    """Each field of a model → the types of JSON that it and its parts may be: {"array", "integer"}."""
+    found = {}
+    for name, schema in model.model_json_schema()["properties"].items() if model.model_fields else ():
+        shapes = [schema, *schema.get("anyOf", ()), *schema.get("oneOf", ())]
+        shapes += [shape["items"] for shape in shapes if "items" in shape]
+        found[name] = frozenset(shape["type"] for shape in shapes if "type" in shape)
+    return found
+
+
+def _number(text: str, kind: Set[str]) -> object:
     """'3' → 3 where a whole number is asked for, '5.4' → 5.4 where any is; else the text as it came."""
-    wanted = str(annotation)
-    if "float" in wanted:
+    if "number" in kind:
         try:
             return float(text) if text.isascii() and "_" not in text else text
         except ValueError:
             return text
-    whole = "int" in wanted or "80" in wanted
-    return int(text) if whole and text.isascii() and text.isdigit() and len(text) < 10 else text
+    whole = "integer" in kind and text.isascii() and text.isdigit() and len(text) < 10
+    return int(text) if whole else text
 
 
-def _validated(model: type[Asked], asked: dict, at: str, context: Mapping[str, Any], wrong: list[Wrong]) -> Any:
+def _validated(model: type[Asked], asked: dict, context: Mapping[str, Any], wrong: list[Wrong]) -> Any:
     try:
         found = model.model_validate(asked, context=dict(context))
     except ValidationError as error:
-        wrong = _in_words(error, model, at, context.get("words", {})) + wrong
+        wrong = _in_words(error, model, context.get("words", {})) + wrong
     else:
         if not wrong:
             return found
     raise WrongQuestion(wrong)
 
 
-def _in_words(error: ValidationError, model: type[Asked], at: str, said: Mapping[str, str]) -> list[Wrong]:
+def _in_words(error: ValidationError, model: type[Asked], said: Mapping[str, str]) -> list[Wrong]:
     """Each wrong field once: unknown names first, then in the order of the fields."""
     found: dict[str, tuple[tuple, Wrong]] = {}
     for one in error.errors(include_url=False, include_context=False):
         place, expected, order = _place(model, one["loc"], one["type"], said)
         got = None if one["type"] == "missing" else one["input"]
-        found.setdefault(at + place, (order, wrong_field(at + place, expected, got)))
+        found.setdefault(place, (order, wrong_field(place, expected, got)))
     return [wrong for _, wrong in sorted(found.values(), key=lambda pair: pair[0])]
 
 
