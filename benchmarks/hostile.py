@@ -13,7 +13,7 @@ from pathlib import Path
 from flask import Flask, Response, request
 
 from benchmarks.attacks import ATTACKS, call_live, certify, run, wait_for
-from vindima.serving import serve
+from vindima.serving import bounds, serve
 
 
 def make_app() -> Flask:
@@ -40,7 +40,7 @@ def rows(counts: tuple[int, ...] = (200, 1000)) -> list[dict]:
             process = subprocess.Popen([sys.executable, "-m", "benchmarks.hostile", str(port), *map(str, files)])
             live = partial(call_live, port, *files[:1])
             wait_for(live, process)
-            course = run(port, attack, count, 4 * serve.SEND_SECONDS, live)
+            course = run(port, attack, count, 4 * bounds.SEND_SECONDS, live)
             memory = max(one.memory_info().rss for one in psutil.Process(process.pid).children())
             process.terminate()
             process.wait()

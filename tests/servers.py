@@ -15,14 +15,14 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import RequestTimeout
 
 from benchmarks.attacks import call_live, wait_for
-from vindima.serving import serve
+from vindima.serving import bounds, serve
 
 ROOT = Path(__file__).resolve().parent.parent
 SECRET = "a secret of the tests, 32 bytes and more"
 SERVERS = ["gunicorn", "waitress"] if os.name == "posix" else ["waitress"]
 VINDIMA = [sys.executable, "-c", "from vindima.cli import main; main()"]
 DEADLINE = 2
-HASTY = f"from vindima.serving import serve; serve.READ_SECONDS = serve.SEND_SECONDS = {DEADLINE}; "
+HASTY = f"from vindima.serving import bounds; bounds.READ_SECONDS = bounds.SEND_SECONDS = {DEADLINE}; "
 HASTY_VINDIMA = [sys.executable, "-c", f"{HASTY}from vindima.cli import main; main()"]
 HASTY_APP = [sys.executable, "-c", f"{HASTY}from tests import servers; servers.main()"]
 
@@ -91,7 +91,7 @@ def make_app() -> Flask:
 
     @app.errorhandler(RequestTimeout)
     def late(error: RequestTimeout) -> Response:
-        return Response(serve.problem(408), 408, mimetype="application/problem+json")
+        return Response(bounds.problem(408), 408, mimetype="application/problem+json")
 
     return app
 

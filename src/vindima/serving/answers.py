@@ -21,7 +21,7 @@ from vindima.labels import Language
 from vindima.quantiles import SIDES
 from vindima.series import NEVER_FORECAST, parts
 from vindima.serving import sentences
-from vindima.serving.money import Money
+from vindima.serving.money import Averages, Money
 from vindima.serving.questions import LEVELS, Prediction
 
 TABLES: Mapping[str, Mapping[str, str]] = {
@@ -96,8 +96,9 @@ class Answers:
         for row in self._rows("select * from record order by series, horizon"):
             self._records.setdefault(row["series"], []).append(row)
         self._moves = scenario.by_key(self._rows("select * from moves"))
-        self._conversion = {row["year"]: row for row in self._rows("select * from conversion order by year")}
-        self._publishers = {row["measure"]: row["publisher"] for row in self._rows("select * from sources")}
+        years = {row["year"]: row for row in self._rows("select * from conversion order by year")}
+        publishers = {row["measure"]: row["publisher"] for row in self._rows("select * from sources")}
+        self._averages = Averages(self.base_year, years, publishers)
         self.columns = {
             name: {row["name"]: row["type"] for row in self._rows(f"pragma table_info({name})")} for name in TABLES
         }
@@ -249,7 +250,7 @@ class Answers:
         inputs = asked.inputs()
         outcome = scenario.apply(self._moves, rows, inputs) if inputs else None
         assumed = [self._assumed(name, given, rows, language) for name, given in inputs.items()]
-        money = Money(self, asked, assumed, language)
+        money = Money(self._averages, asked, assumed, language)
         warnings = [sentences.UNIT_VALUE[language]]
         answer: dict[str, Any] = {
             "series": asked.series,
@@ -295,25 +296,6 @@ class Answers:
             "baseline_year": known["baseline_year"],
             "level": {year: six(level) for year, level in levels.items()},
         }
-
-    def newest(self, measure: str) -> tuple[int, float]:
-        """The newest year that has an average of a column of the conversion table, and the average.
-
-        Raises Impossible where none has.
-        """
-        known = [(year, row[measure]) for year, row in self._conversion.items() if row[measure] is not None]
-        if not known:
-            field, other = ("currency", "usd") if measure == "brl_per_usd" else ("terms", "nominal")
-            raise Impossible(field, f"{other}: there is no yearly average of {measure}", None)
-        return known[-1]
-
-    def level_of_base_year(self, measure: str) -> float | None:
-        """The price level of the base year; None where it is not known."""
-        return self._conversion.get(self.base_year, {}).get(measure)
-
-    def publisher(self, measure: str) -> str:
-        """Who publishes a rate or a price level."""
-        return self._publishers.get(measure) or "unknown"
 
     def known_prediction(self) -> dict:
         """A question and its answer in numbers: the first series one year ahead, moved by the first input."""

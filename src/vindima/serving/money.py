@@ -1,9 +1,8 @@
 """The money and the measure in which a forecast is given, and what is assumed for it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 from vindima.forecasting.scenario import Impossible, six
 from vindima.labels import Language
@@ -12,19 +11,41 @@ from vindima.series import parts
 from vindima.serving import sentences
 from vindima.serving.questions import Prediction
 
-if TYPE_CHECKING:
-    from vindima.serving.answers import Answers
-
 BOTTLE_KG = 0.75 * 0.99
 """A bottle of 750 ml at 0.99 kg a litre, about the density of dry wine."""
 WINES = ("table_wine", "sparkling_wine")
 
 
+@dataclass(frozen=True)
+class Averages:
+    """What converts: `years` are the rows of the conversion table by year, `publishers` who made each measure."""
+
+    base_year: int
+    years: Mapping[int, Mapping[str, Any]]
+    publishers: Mapping[str, str]
+
+    def newest(self, measure: str) -> tuple[int, float]:
+        """The newest year that has an average of a column, and the average. Raises Impossible where none has."""
+        known = [(year, row[measure]) for year, row in self.years.items() if row[measure] is not None]
+        if not known:
+            field, other = ("currency", "usd") if measure == "brl_per_usd" else ("terms", "nominal")
+            raise Impossible(field, f"{other}: there is no yearly average of {measure}", None)
+        return known[-1]
+
+    def of_base_year(self, measure: str) -> float | None:
+        """The price level of the base year; None where it is not known."""
+        return self.years.get(self.base_year, {}).get(measure)
+
+    def source(self, measure: str) -> str:
+        """Where an average is from, in words."""
+        return f"average of the year, {self.publishers.get(measure) or 'unknown'}"
+
+
 class Money:
     """The money and the measure in which a forecast is given, and what is assumed for it."""
 
-    def __init__(self, answers: Answers, asked: Prediction, assumed: list[dict], language: Language) -> None:
-        self._asked, self._answers = asked, answers
+    def __init__(self, averages: Averages, asked: Prediction, assumed: list[dict], language: Language) -> None:
+        self._asked, self._averages = asked, averages
         self._moved = next((one["level"] for one in assumed if one["input"] == "exchange_rate"), None)
         self.assumptions: dict[str, Any] = {}
         self.warnings: list[str] = []
@@ -39,7 +60,7 @@ class Money:
         if asked.terms == "real":
             self.warnings.append(sentences.NO_INFLATION[language].format(**self.assumptions["price_level"]))
         symbol = {"usd": "US$", "brl": "R$"}[asked.currency]
-        of_year = f" of {answers.base_year}" if asked.terms == "real" else ""
+        of_year = f" of {averages.base_year}" if asked.terms == "real" else ""
         self.unit = f"{symbol}{of_year} FOB/{'bottle of 750 ml' if asked.per == 'bottle' else 'kg'}"
 
     def _exchange_rates(self) -> dict[int | None, float]:
@@ -54,9 +75,12 @@ class Money:
                 raise Impossible("exchange_rate", "no exchange rate beside that of the scenario", asked.exchange_rate)
             self.assumptions["exchange_rate"] = {"brl_per_usd": asked.exchange_rate, "year": None, "source": "caller"}
             return {None: asked.exchange_rate}
-        year, rate = self._answers.newest("brl_per_usd")
-        source = f"average of the year, {self._answers.publisher('BRL')}"
-        self.assumptions["exchange_rate"] = {"brl_per_usd": rate, "year": year, "source": source}
+        year, rate = self._averages.newest("brl_per_usd")
+        self.assumptions["exchange_rate"] = {
+            "brl_per_usd": rate,
+            "year": year,
+            "source": self._averages.source("BRL"),
+        }
         rates: dict[int | None, float] = {None: rate}
         if self._moved:
             rates |= {int(of): level for of, level in self._moved.items()}
@@ -67,8 +91,8 @@ class Money:
         if self._asked.terms == "nominal":
             return 1.0
         measure = {"usd": "us_cpi", "brl": "ipca"}[self._asked.currency]
-        year, level = self._answers.newest(measure)
-        base_year, base = self._answers.base_year, self._answers.level_of_base_year(measure)
+        year, level = self._averages.newest(measure)
+        base_year, base = self._averages.base_year, self._averages.of_base_year(measure)
         if base is None:
             raise Impossible("terms", f"nominal: there is no {measure} of the base year, {base_year}", "real")
         source = {"usd": "us_cpi", "brl": "ipca_change_pct"}[self._asked.currency]
@@ -77,7 +101,7 @@ class Money:
             "year": year,
             "base_year": base_year,
             "factor": six(base / level),
-            "source": f"average of the year, {self._answers.publisher(source)}",
+            "source": self._averages.source(source),
         }
         return base / level
 

@@ -9,7 +9,6 @@ process that `vindima serve` is), and where it is not usable that is logged and 
 import atexit
 import contextlib
 import importlib.util
-import json
 import os
 import shutil
 import signal
@@ -26,38 +25,9 @@ from typing import Any, Literal
 from flask import Flask
 
 from vindima.errors import VindimaError
+from vindima.serving import bounds
 
 Server = Literal["gunicorn", "waitress"]
-
-NAME = "vindima"  # in the header Server
-WORKERS = 2
-CONNECTIONS = 1000  # of a worker, each with a thread once it sends
-WAITRESS_THREADS = 8  # they get whole requests
-
-READ_SECONDS = (
-    10  # from the first byte of a request to its last; a connection that sends none is closed after as long
-)
-SEND_SECONDS = 30  # without the client taking anything of a reply
-IDLE_SECONDS = 5  # between two requests
-GRACE_SECONDS = 30  # for requests that are being answered when the service is told to end
-
-REQUEST_LINE = 8190  # bytes, the most that gunicorn allows
-FIELDS = 100
-FIELD_BYTES = 8190
-BODY_BYTES = 1_000_000  # where the application does not say
-SEND_BUFFER = 131_072  # bytes of the kernel's: what a client that takes nothing can have of them
-
-LATE = "The request did not arrive in time."
-DETAILS = {  # of what a server refuses by itself, before the application
-    400: "What was sent is no request of HTTP/1.1.",
-    408: LATE,
-    413: "The body is too large.",
-    414: "The request line is too long.",
-    417: "Expect can be 100-continue alone.",
-    431: "The header fields are too many or too large.",
-    500: "The service failed at this request; its log says why.",
-    501: "Transfer-Encoding can be chunked alone.",
-}
 
 
 def default_server() -> Server:
@@ -92,7 +62,7 @@ def listen(host: str, port: int) -> socket.socket:
         raise VindimaError(
             f"cannot serve at {host} port {port}: {why}; set HOST and PORT to a free address"
         ) from error
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, bounds.SEND_BUFFER)
     return listening
 
 
@@ -140,12 +110,6 @@ def _content(path: Path, what: str) -> bytes:
         raise VindimaError(f"the {what} {path} cannot be read: {error.strerror}") from error
 
 
-def problem(status: int) -> bytes:
-    """A problem document (RFC 9457) of what a server answers by itself; it has nothing of what was sent."""
-    title = HTTPStatus(status).phrase
-    return json.dumps({"type": "about:blank", "title": title, "status": status, "detail": DETAILS[status]}).encode()
-
-
 def serve(
     make_app: Callable[[], Flask],
     listening: socket.socket,
@@ -178,7 +142,7 @@ def _allow_open_files() -> None:
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 4 * CONNECTIONS if hard == resource.RLIM_INFINITY else min(4 * CONNECTIONS, hard)
+    wanted = 4 * bounds.CONNECTIONS if hard == resource.RLIM_INFINITY else min(4 * bounds.CONNECTIONS, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
@@ -219,15 +183,15 @@ def _gunicorn(
             self.renew_certificate()
             settings = {
                 "bind": address,
-                "workers": WORKERS,
-                "threads": CONNECTIONS,
-                "worker_connections": CONNECTIONS,
+                "workers": bounds.WORKERS,
+                "threads": bounds.CONNECTIONS,
+                "worker_connections": bounds.CONNECTIONS,
                 "worker_class": worker.Worker,
-                "keepalive": IDLE_SECONDS,
-                "graceful_timeout": GRACE_SECONDS,
-                "limit_request_line": REQUEST_LINE,
-                "limit_request_fields": FIELDS,
-                "limit_request_field_size": FIELD_BYTES,
+                "keepalive": bounds.IDLE_SECONDS,
+                "graceful_timeout": bounds.GRACE_SECONDS,
+                "limit_request_line": bounds.REQUEST_LINE,
+                "limit_request_fields": bounds.FIELDS,
+                "limit_request_field_size": bounds.FIELD_BYTES,
                 "http_parser": "python",  # an optional one in C has messages and limits of its own
                 "forwarded_allow_ips": "",  # the application alone says whom it believes
                 "secure_scheme_headers": {},
@@ -293,7 +257,7 @@ def _waitress(make_app: Callable[[], Flask], listening: socket.socket) -> None:
 
     def to_response(error: Any, ident: str | None = None) -> tuple[str, list[tuple[str, str]], bytes]:
         status = f"{error.code} {HTTPStatus(error.code).phrase}"
-        return status, [("Content-Type", "application/problem+json")], problem(error.code)
+        return status, [("Content-Type", "application/problem+json")], bounds.problem(error.code)
 
     utilities.Error.to_response = to_response
     app = make_app()
@@ -301,14 +265,16 @@ def _waitress(make_app: Callable[[], Flask], listening: socket.socket) -> None:
     running = create_server(
         app,
         sockets=[listening],
-        threads=WAITRESS_THREADS,
-        ident=NAME,
-        connection_limit=WORKERS * CONNECTIONS if hasattr(select, "poll") else 400,  # Windows' select takes 512
+        threads=bounds.WAITRESS_THREADS,
+        ident=bounds.NAME,
+        connection_limit=bounds.WORKERS * bounds.CONNECTIONS
+        if hasattr(select, "poll")
+        else 400,  # Windows' select takes 512
         asyncore_use_poll=True,
-        channel_timeout=READ_SECONDS,
-        cleanup_interval=max(1, READ_SECONDS // 5),
+        channel_timeout=bounds.READ_SECONDS,
+        cleanup_interval=max(1, bounds.READ_SECONDS // 5),
         max_request_header_size=16_384,
-        max_request_body_size=app.config["MAX_CONTENT_LENGTH"] or BODY_BYTES,
+        max_request_body_size=app.config["MAX_CONTENT_LENGTH"] or bounds.BODY_BYTES,
         log_socket_errors=False,
     )
     running.channel_class = Channel

@@ -22,7 +22,7 @@ from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers import gthread
 from werkzeug.exceptions import BadRequest, HTTPException, RequestTimeout
 
-from vindima.serving import serve
+from vindima.serving import bounds
 
 HEAD_BYTES = 65_536  # of one request line with its header fields
 PIECE = 16_384  # bytes sent at once, one record of TLS
@@ -35,7 +35,7 @@ STATUS = {
 }
 APPLICATION = (errors.InvalidResponseHeader, errors.InvalidResponseHeaderName, errors.ConfigurationProblem)
 
-wsgi.SERVER = serve.NAME
+wsgi.SERVER = bounds.NAME
 
 
 class _Patient:
@@ -43,7 +43,7 @@ class _Patient:
 
     def sendall(self: Any, data: Any, flags: int = 0, /) -> None:
         rest, before = memoryview(data), self.gettimeout()
-        self.settimeout(serve.SEND_SECONDS)  # it is for each piece
+        self.settimeout(bounds.SEND_SECONDS)  # it is for each piece
         try:
             while rest:
                 rest = rest[self.send(rest[:PIECE], flags) :]
@@ -120,7 +120,7 @@ class Unreader(SocketUnreader):
                 raise errors.LimitRequestHeaders("the whole head")
         elif not data and self.connection.late:
             self.connection.request.force_close()
-            raise RequestTimeout(serve.LATE)  # answered by the application, as its other errors
+            raise RequestTimeout(bounds.LATE)  # answered by the application, as its other errors
         return data
 
 
@@ -136,7 +136,7 @@ class Body(message.Body):
             return super()._read_reader(size)
         except (errors.ParseException, errors.NoMoreData):
             self.request.force_close()
-            raise BadRequest(serve.DETAILS[400]) from None
+            raise BadRequest(bounds.DETAILS[400]) from None
 
 
 class Threads(ThreadPoolExecutor):
@@ -192,7 +192,7 @@ class Worker(gthread.ThreadWorker):
             return False
         self.nr_conns += 1
         conn = Connection(self.cfg, PlainSocket(fileno=client.detach()), address, listener.getsockname())
-        conn.timeout = time.monotonic() + serve.READ_SECONDS
+        conn.timeout = time.monotonic() + bounds.READ_SECONDS
         self.pending_conns.append(conn)
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
         return True
@@ -206,7 +206,7 @@ class Worker(gthread.ThreadWorker):
 
     def enqueue_req(self, conn: Connection) -> None:
         conn.expect()
-        self.arriving[conn] = time.monotonic() + serve.READ_SECONDS
+        self.arriving[conn] = time.monotonic() + bounds.READ_SECONDS
         super().enqueue_req(conn)
 
     def finish_request(self, conn: Connection, fs: Future) -> None:
@@ -259,9 +259,9 @@ class Worker(gthread.ThreadWorker):
             self._tell(client, 500)
 
     def _tell(self, client: Any, status: int) -> None:
-        body = serve.problem(status)
+        body = bounds.problem(status)
         head = (
-            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nServer: {serve.NAME}\r\nDate: {util.http_date()}\r\n"
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nServer: {bounds.NAME}\r\nDate: {util.http_date()}\r\n"
             f"Connection: close\r\nContent-Type: application/problem+json\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         try:
