@@ -62,6 +62,22 @@ def test_server_answers_health_token_and_forecast_and_refuses_without_token(addr
         assert scenario.json()["effects"][0]["input"] == "harvest"
 
 
+def test_body_of_which_a_part_came_is_not_taken_for_a_whole_one(address: str) -> None:
+    given = requests.post(f"{address}/v1/token", auth=("ana", "uva isabel de 1875"), timeout=10).json()
+    head = (
+        "POST /v1/predictions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {given['access_token']}\r\nContent-Length: 100\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])), timeout=20) as client:
+        client.sendall(head.encode() + b'{"series": "imports.table_wine"}')
+        client.shutdown(socket.SHUT_WR)
+        reply = b"".join(iter(lambda: client.recv(65536), b""))
+    assert b"200 OK" not in reply
+    if reply:  # waitress closes without a word
+        assert b" 400 " in reply.splitlines()[0]
+        assert json.loads(reply.partition(b"\r\n\r\n")[2])["detail"] == "The body is not whole."
+
+
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_curl_is_answered_with_a_token_and_refused_without(address: str) -> None:
     def curl(*arguments: str) -> str:

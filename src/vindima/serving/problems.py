@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, current_app, g, request
-from werkzeug.exceptions import ClientDisconnected, HTTPException
+from werkzeug.exceptions import ClientDisconnected, HTTPException, NotFound
 
 from vindima.forecasting.scenario import Impossible
 from vindima.serving import auth
@@ -52,11 +52,16 @@ def body() -> Any:
     if not request.is_json:
         error = wrong_field("Content-Type", "application/json", request.mimetype or None)
         raise Refusal(415, "The body is to be JSON and to be named so.", [error])
+    expected = request.content_length
     try:
-        return read_json(request.get_data())
+        data = request.get_data()
     except ClientDisconnected:
-        error = wrong_field("body", f"the {request.content_length} bytes of Content-Length", "fewer")
-        raise Refusal(400, "The body is not whole.", [error]) from None
+        data = b""
+    if expected is not None and len(data) != expected:  # gunicorn hands over what came as if it were whole
+        found = wrong_field("body", f"the {expected} bytes of Content-Length", "fewer")
+        raise Refusal(400, "The body is not whole.", [found])
+    try:
+        return read_json(data)
     except ValueError as error:
         found = wrong_field("body", "JSON", f"text that is none{error}")
         raise Refusal(400, f"The body cannot be read as JSON{error}.", [found]) from None
@@ -69,7 +74,9 @@ def _impossible(error: Impossible) -> Response:
 
 def _http_error(error: HTTPException) -> Response:
     """Flask's own errors as problem documents, with their headers (Allow, Retry-After, …)."""
-    response = problem(error.code or 500, error.description or "")
+    nowhere = isinstance(error, NotFound) and request.endpoint is None
+    detail = "There is nothing at this address." if nowhere else error.description
+    response = problem(error.code or 500, detail or "")
     for name, value in error.get_headers():
         if name not in ("Content-Type", "Content-Length"):
             response.headers[name] = value
