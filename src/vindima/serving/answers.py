@@ -9,6 +9,7 @@ import io
 import json
 import sqlite3
 import threading
+import weakref
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -60,6 +61,7 @@ class Answers:
         self.identity = identity
         self._lock = threading.Lock()
         self._database = sqlite3.connect(":memory:", check_same_thread=False)
+        weakref.finalize(self, self._database.close)
         try:
             if not data.startswith(b"SQLite format 3\0"):
                 raise ValueError("the file is no database")
