@@ -290,6 +290,15 @@ def test_notebook_to_explore_answers_five_questions_each_with_a_figure_and_a_sen
 
 
 @pytest.mark.services
+def test_notebook_to_explore_answers_from_what_the_last_run_left_here(tmp_path: Path):
+    if not (ROOT / "data" / "forecasts" / "forecasts.parquet").is_file():
+        pytest.skip("the outputs of the pipeline are not here: run `make` first")
+    call(ROOT / "notebooks", "papermill", "explore.ipynb", str(tmp_path / "explore.ipynb"))
+    figures, sentences = answers(tmp_path / "explore.ipynb")
+    assert (figures, len(sentences)) == (5, 5)
+
+
+@pytest.mark.services
 def test_backtest_and_benchmark_notebooks_run_by_themselves_over_the_whole_range(tmp_path: Path):
     folder = tmp_path / "vindima"
     copy_working_tree(folder)
