@@ -7,12 +7,15 @@ from matplotlib.transforms import Bbox
 
 from vindima.serving.charts import GREY
 
-PLACES = (("left", (6, 0)), ("right", (-6, 0)), ("center", (0, 9)), ("center", (0, -9)))
+PLACES = (
+    ("left", (6, 0)), ("right", (-6, 0)), ("center", (0, 9)), ("center", (0, -9)),
+    ("left", (4, 7)), ("left", (4, -7)), ("right", (-4, 7)), ("right", (-4, -7)),
+)  # fmt: skip
 """Where a name may stand beside its point: its alignment, and how far to the right and up (in typographic points)."""
 
 
 def name_points(axes: Axes, points: pd.DataFrame) -> None:
-    """Write each point's name to its right, or where that is taken to its left, above or below.
+    """Write each point's name to its right, or where that is taken to its left, above, below or aslant.
 
     `points` holds x and y, with the names as index, in the order in which they choose their place; the axes have
     their final limits. A name for which no place is free goes where it covers the fewest.
