@@ -3,6 +3,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python;
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 ready := .venv/.ready
 compile := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
+as_root := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := run
 .PHONY: run test test-services lab reports serve bench verify refresh freeze fields postman lint lock help
@@ -16,8 +17,8 @@ test: $(ready) ## Run every test that needs no network
 test-services: $(ready) ## Run the slower tests: a browser (chromium), the image (buildah), Postman (npm), 20,000 cases and hostile clients for the service, object stores, the benchmark notebook, sktime's checks
 	@pytest -m services
 
-lab: $(ready) ## Open the notebooks in JupyterLab
-	@jupyter lab notebooks
+lab: $(ready) ## Open the notebooks in JupyterLab, notebooks/explore.ipynb first
+	@echo "Open notebooks/explore.ipynb first; the stages as they last ran are in reports/runs" && jupyter lab $(as_root) --LabApp.default_url=/lab/tree/notebooks/explore.ipynb
 
 reports: $(ready) ## Open the reports in Voila, on http://localhost:8866
 	@vindima switch && voila notebooks/reports --no-browser --port=$${PORT:-8866}

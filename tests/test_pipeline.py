@@ -267,6 +267,37 @@ def test_every_report_runs(reproduced: tuple[Path, str]):
     run_in_one_process(reproduced[0] / "notebooks" / "reports", *reports)
 
 
+def answers(executed: Path) -> tuple[int, list[str]]:
+    """How many figures an executed notebook shows, and what it prints."""
+    cells = json.loads(executed.read_text(encoding="utf-8"))["cells"]
+    shown = [output for cell in cells for output in cell.get("outputs", [])]
+    figures = sum("image/png" in output.get("data", {}) for output in shown)
+    return figures, ["".join(output["text"]) for output in shown if output.get("name") == "stdout"]
+
+
+def test_notebook_to_explore_runs_in_its_own_folder(reproduced: tuple[Path, str]):
+    assert " 1 passed" in nbmake(reproduced[0], "notebooks/explore.ipynb")
+
+
+def test_notebook_to_explore_answers_five_questions_each_with_a_figure_and_a_sentence(
+    reproduced: tuple[Path, str], run: Run, tmp_path: Path
+):
+    run("papermill", "notebooks/explore.ipynb", str(tmp_path / "explore.ipynb"))
+    figures, sentences = answers(tmp_path / "explore.ipynb")
+    assert (figures, len(sentences)) == (5, 5)
+    assert all(sentence.endswith(".\n") and "nan" not in sentence for sentence in sentences)
+    assert "in 1999" in sentences[0]
+
+
+@pytest.mark.services
+def test_notebook_to_explore_answers_from_what_the_last_run_left_here(tmp_path: Path):
+    if not (ROOT / "data" / "forecasts" / "forecasts.parquet").is_file():
+        pytest.skip("the outputs of the pipeline are not here: run `make` first")
+    call(ROOT / "notebooks", "papermill", "explore.ipynb", str(tmp_path / "explore.ipynb"))
+    figures, sentences = answers(tmp_path / "explore.ipynb")
+    assert (figures, len(sentences)) == (5, 5)
+
+
 @pytest.mark.services
 def test_backtest_and_benchmark_notebooks_run_by_themselves_over_the_whole_range(tmp_path: Path):
     folder = tmp_path / "vindima"
