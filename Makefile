@@ -19,8 +19,8 @@ test-services: $(ready) ## Run the slower tests: a browser (chromium), the image
 lab: $(ready) ## Open the notebooks in JupyterLab
 	@jupyter lab notebooks
 
-reports: $(ready) ## Open the reports in Voila, on http://localhost:8866
-	@vindima switch && voila notebooks/reports --no-browser --port=$${PORT:-8866}
+reports: $(ready) ## Serve the reports, on http://localhost:8866
+	@vindima switch && vindima reports
 
 serve: $(ready) ## Start the service, on http://localhost:8000 (needs VINDIMA_JWT_SECRET)
 	@vindima switch && vindima serve
