@@ -31,8 +31,14 @@ WORDS: Mapping[str, Mapping[Language, str]] = {
         "pt": "{year}: {low}\N{NO-BREAK SPACE}a\N{NO-BREAK SPACE}{high}",
         "en": "{year}: {low}\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}{high}",
     },
-    "held": {"pt": "a faixa conteve {held} de {of}", "en": "the range held {held} of {of}"},
-    "held_only": {"pt": "a faixa conteve só {held} de {of}", "en": "the range held only {held} of {of}"},
+    "held": {
+        "pt": "a faixa conteve {held}\N{NO-BREAK SPACE}de\N{NO-BREAK SPACE}{of}",
+        "en": "the range held {held}\N{NO-BREAK SPACE}of\N{NO-BREAK SPACE}{of}",
+    },
+    "held_only": {
+        "pt": "a faixa conteve só {held}\N{NO-BREAK SPACE}de\N{NO-BREAK SPACE}{of}",
+        "en": "the range held only {held}\N{NO-BREAK SPACE}of\N{NO-BREAK SPACE}{of}",
+    },
     "none": {"pt": "sem previsão", "en": "no forecast"},
     "drawing": {"pt": "{name}: preço e previsão", "en": "{name}: price and forecast"},
     "how": {"pt": "Como ler", "en": "How to read this"},
