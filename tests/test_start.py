@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
 
@@ -90,10 +91,12 @@ def test_page_is_well_formed_and_leads_to_both_reports_and_to_no_other_host(page
 
 @pytest.fixture(scope="module")
 def server(set_made_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of the reports, served from the example set, without kernels that wait."""
+    """Address of the reports, served from the example set, no kernel waits, an idle one ends after 2 s."""
     here = tmp_path_factory.mktemp("server")
     shutil.copytree(set_made_once, here / "served")
-    (here / "voila.json").write_text(json.dumps({}))
+    (here / "voila.json").write_text(
+        json.dumps({"MappingKernelManager": {"cull_idle_timeout": 2, "cull_interval": 1}})
+    )
     shutil.copytree(ROOT / "notebooks", here / "notebooks")
     with socket.create_server(("127.0.0.1", 0)) as reserved:
         port = reserved.getsockname()[1]
@@ -144,6 +147,17 @@ def test_only_the_end_of_a_kernel_goes_without_the_cookie_and_only_from_our_own_
     foreign = requests.post(farewell, headers={"Origin": "http://elsewhere.example"}, timeout=30)
     assert (foreign.status_code, "Kernel" in foreign.text) == (404, False)
     assert requests.delete(f"{server}/api/kernels/{nobody}", timeout=30).status_code == 403
+
+
+@pytest.mark.services
+def test_kernel_of_a_visitor_who_vanished_without_a_word_ends(server: str):
+    [process] = psutil.Process().children()
+    assert requests.get(f"{server}/voila/render/outlook.ipynb", timeout=60).ok
+    assert process.children()
+    deadline = time.monotonic() + 30
+    while process.children():
+        assert time.monotonic() < deadline, "the kernel is still there"
+        time.sleep(0.2)
 
 
 def test_without_a_set_the_reports_are_not_served(tmp_path: Path):
