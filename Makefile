@@ -20,8 +20,8 @@ test-services: $(ready) ## Run the slower tests: a browser (chromium), the image
 lab: $(ready) ## Open the notebooks in JupyterLab, notebooks/explore.ipynb first
 	@echo "Open notebooks/explore.ipynb first; the stages as they last ran are in reports/runs" && jupyter lab $(as_root) --LabApp.default_url=/lab/tree/notebooks/explore.ipynb
 
-reports: $(ready) ## Open the reports in Voila, on http://localhost:8866
-	@vindima switch && voila notebooks/reports --no-browser --port=$${PORT:-8866}
+reports: $(ready) ## Serve the reports, on http://localhost:8866
+	@vindima switch && vindima reports
 
 serve: $(ready) ## Start the service, on http://localhost:8000 (needs VINDIMA_JWT_SECRET)
 	@vindima switch && vindima serve

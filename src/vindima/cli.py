@@ -95,6 +95,16 @@ def switch() -> None:
     click.echo(f"switched: {store.switch(paths.ROOT, paths.SERVED)} holds what the pipeline made")
 
 
+@main.command()
+@click.option("--host", default="localhost", show_default=True, help="The address to listen on.")
+@click.option("--port", default=8866, show_default=True, envvar="PORT", help="The next free one, if it is taken.")
+def reports(host: str, port: int) -> None:
+    """Serve the reports (Voila), with a start page."""
+    from vindima.serving import pages
+
+    pages.run(host, port)
+
+
 @main.group()
 def users() -> None:
     """Who may ask the service: kept in VINDIMA_USERS, passwords hashed."""

@@ -215,6 +215,26 @@ class Answers:
             "notes": {language: [sentences.note(one, language) for one in notes] for language in LANGUAGES},
         }
 
+    def totals(self) -> list[dict]:
+        """What is known of each total: flow, product, its prices (`history`), its forecast (`path`), its `record`.
+
+        `path` is empty where there is no forecast; `record` is of one year ahead, None where none came due.
+        """
+        return [
+            described
+            | {
+                "history": self._rows(
+                    "select year, price_usd_kg from prices "
+                    "where series = ? and price_usd_kg is not null order by year",
+                    (series,),
+                ),
+                "path": self._forecasts.get(series, []),
+                "record": next((row for row in self._records.get(series, []) if row["horizon"] == 1), None),
+            }
+            for series, described in self._described.items()
+            if described["country"] is None
+        ]
+
     # ---- forecasts
 
     def forecast(self, asked: Prediction, language: Language = "en") -> bytes:
