@@ -11,7 +11,6 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 from vindima.errors import VindimaError
@@ -36,7 +35,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
 REACHES = tuple(f"reach_{level}" for level in SIDES)
 LANGUAGES: tuple[Language, ...] = ("en", "pt")
 KEPT = 4096
-"""Bodies that are kept once they were made, of each kind."""
+"""Bodies that are kept once they were made."""
 ROWS_AT_ONCE = 500
 
 _HISTORY = (
@@ -53,8 +52,8 @@ class Answers:
     """The answers from one set.
 
     `data` is the SQLite file of the set, `identity` names the set. `provenance` is `{vintage, cutoff, model,
-    model_sha256, source}`; `horizon` the longest that is forecast; `years` the years that each collected table has.
-    Raises VindimaError where `data` is not the tables that are expected.
+    model_sha256, source}`; `horizon` the longest that is forecast; `columns` and `known_values` what each collected
+    table has. Raises VindimaError where `data` is not the tables that are expected.
     """
 
     def __init__(self, data: bytes, identity: str) -> None:
@@ -75,9 +74,7 @@ class Answers:
         except (sqlite3.Error, ValueError, KeyError, IndexError) as error:
             raise VindimaError(f"the tables that the service answers from are not as expected: {error}") from error
         self.listing = _json({"items": list(self._described.values()), "provenance": self.provenance})
-        self._usual_forecast = lru_cache(KEPT)(self._make_usual_forecast)
         self._remembered: dict[Hashable, bytes] = {}
-        self._usual_history = lru_cache(KEPT)(self._make_history)
 
     def _read_small_tables(self) -> None:
         self._forecasts: dict[str, list[dict]] = {}
@@ -173,7 +170,7 @@ class Answers:
             first = first or usual[0]
         if first and last and (first > last or (total and first == last)):
             raise Impossible("from", f"a year {'before' if total else 'up to'} {last}", first)
-        return self._usual_history(series, first, last)
+        return self.remembered((series, first, last), lambda: self._make_history(series, first, last))
 
     def _make_history(self, series: str, first: int | None, last: int | None) -> bytes:
         begin, end = first or 0, last or 9999
@@ -244,10 +241,11 @@ class Answers:
         """
         if asked.series not in self._forecasts:
             raise Unknown(self.why_not(asked.series))
-        if asked.scenario is None and asked.exchange_rate is None:
-            money = asked.currency, asked.terms, asked.per
-            return self._usual_forecast(asked.series, asked.horizon or self.horizon, asked.level, *money, language)
-        return _json(self._forecast(asked, language))
+        if asked.scenario is not None or asked.exchange_rate is not None:
+            return _json(self._forecast(asked, language))
+        money = asked.currency, asked.terms, asked.per
+        question = asked.series, asked.horizon or self.horizon, asked.level, *money, language
+        return self.remembered(question, lambda: _json(self._forecast(asked, language)))
 
     def remembered(self, question: Hashable, make: Callable[[], bytes]) -> bytes:
         """The answer to a question that was asked before in the same words, else what `make` makes."""
@@ -257,15 +255,6 @@ class Answers:
                 self._remembered.clear()
             self._remembered[question] = found
         return found
-
-    def _make_usual_forecast(
-        self, series: str, horizon: int, levels: tuple, currency: Any, terms: Any, per: Any, language: Language
-    ) -> bytes:
-        asked = Prediction.model_construct(
-            series=series, horizon=horizon, level=levels, currency=currency, terms=terms, per=per,
-            exchange_rate=None, scenario=None,
-        )  # fmt: skip
-        return _json(self._forecast(asked, language))
 
     def _forecast(self, asked: Prediction, language: Language) -> dict:
         rows = self._forecasts[asked.series][: asked.horizon or self.horizon]
@@ -335,14 +324,14 @@ class Answers:
             raise VindimaError(f"a known prediction came out as {made}, expected {self._known}: run `make`")
 
     @property
-    def context(self) -> dict[str, int]:
-        """What a question is held against besides its own form."""
-        return {"horizon": self.horizon}
+    def context(self) -> dict[str, Any]:
+        """What a question is held against besides its own form, and the words for it."""
+        return {"horizon": self.horizon, "words": {"horizon": f"an integer from 1 to {self.horizon}"}}
 
     # ---- tables
 
-    def table(self, name: str, filters: Mapping[str, Sequence], page: int, per_page: int) -> tuple[dict, int]:
-        """One page of a collected table as `{items, page, pages, total, provenance}`, and how many pages there are.
+    def table(self, name: str, filters: Mapping[str, Sequence], page: int, per_page: int) -> dict:
+        """One page of a collected table as `{items, page, pages, total, provenance}`.
 
         `filters`: what of `TABLES` → the values of which each row has one. Raises Impossible for a value that no
         row of the table has, and for a page that there is not.
@@ -356,8 +345,7 @@ class Answers:
             f"select * from {name}{where} order by rowid limit ? offset ?",  # noqa: S608
             (*values, per_page, (page - 1) * per_page),
         )
-        body = {"items": items, "page": page, "pages": pages, "total": total, "provenance": self.provenance}
-        return body, pages
+        return {"items": items, "page": page, "pages": pages, "total": total, "provenance": self.provenance}
 
     def csv(self, name: str, filters: Mapping[str, Sequence]) -> Iterator[bytes]:
         """The rows of a collected table as CSV (RFC 4180, UTF-8, null is empty), a few hundred at a time.

@@ -250,7 +250,7 @@ def forecast(series: str) -> Response:
     answers = current_answers()
 
     def make() -> bytes:
-        asked = _asked(questions.Money, **_context(answers))
+        asked = _asked(questions.Money, **answers.context)
         question = Prediction.model_construct(series=series, scenario=None, **dict(asked))
         return answers.forecast(question, language())
 
@@ -269,7 +269,7 @@ def predictions() -> Response:
 
 def predicted(answers: Answers, body: object, language: Language) -> bytes:
     """The answer to a body of /v1/predictions. Raises WrongQuestion, and Refusal where a series is not forecast."""
-    asked = questions.from_body(body, **_context(answers))
+    asked = questions.from_body(body, **answers.context)
     if isinstance(asked, Prediction):
         return _each(answers, {"": asked}, language)[0]
     made = _each(answers, {f"items[{place}].": one for place, one in enumerate(asked.items)}, language)
@@ -296,11 +296,6 @@ def _each(answers: Answers, asked: Mapping[str, Prediction], language: Language)
     return bodies
 
 
-def _context(answers: Answers) -> dict[str, Any]:
-    """What a question is held against, and the words for it."""
-    return answers.context | {"words": {"horizon": f"an integer from 1 to {answers.horizon}"}}
-
-
 @v1.get("/tables/<name>")
 @compress.compressed()
 def table(name: str) -> AnyResponse:
@@ -320,13 +315,13 @@ def table(name: str) -> AnyResponse:
 
 
 def _page(answers: Answers, name: str, filters: Mapping[str, list], asked: questions.Page) -> Response:
-    body, pages = answers.table(name, filters, asked.page, asked.per_page)
-    numbers = {"first": 1, "prev": asked.page - 1, "next": asked.page + 1, "last": pages}
+    body = answers.table(name, filters, asked.page, asked.per_page)
+    numbers = {"first": 1, "prev": asked.page - 1, "next": asked.page + 1, "last": body["pages"]}
     query = [(one, value) for one, values in filters.items() for value in values]
     links = {
         relation: f"{request.path}?{urlencode([*query, ('page', page), ('per_page', asked.per_page)])}"
         for relation, page in numbers.items()
-        if 1 <= page <= pages
+        if 1 <= page <= body["pages"]
     }
     response = _json(body | {"links": links})
     response.headers["Link"] = ", ".join(f'<{address}>; rel="{relation}"' for relation, address in links.items())

@@ -261,7 +261,7 @@ def _first_items(body: bytes, count: int) -> dict[str, Any]:
 
 
 def _table_example(answers: Answers, name: str) -> dict[str, Any]:
-    return answers.table(name, {}, 1, 1)[0] | {"links": {"first": f"/v1/tables/{name}?page=1&per_page=1"}}
+    return answers.table(name, {}, 1, 1) | {"links": {"first": f"/v1/tables/{name}?page=1&per_page=1"}}
 
 
 def _page(name: str, answers: Answers | None) -> dict[str, Any]:
