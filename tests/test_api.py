@@ -887,6 +887,24 @@ def test_description_is_valid_openapi_and_its_examples_are_real_answers(
         assert client.post("/v1/predictions", headers=bearer, json=example["value"]).status_code == 200, name
 
 
+@pytest.mark.parametrize("inputs", [[], ["harvest"]])
+def test_description_is_there_whatever_inputs_have_an_effect(
+    inputs: list[str], project_outputs: Path, served_set: Path, users: Path
+) -> None:
+    path = project_outputs / "models/effects.parquet"
+    table = pd.read_parquet(path)
+    table[table["input"].isin(inputs)].to_parquet(path)
+    store.switch(project_outputs, served_set)
+    client = create_app({"SERVED": served_set, "USERS": users, "JWT_SECRET": SECRET}).test_client()
+    described = client.get("/openapi.json")
+    assert described.status_code == 200
+    body = described.get_json()["paths"]["/v1/predictions"]["post"]["requestBody"]["content"]["application/json"]
+    scenarios = [
+        example["value"]["scenario"] for example in body["examples"].values() if "scenario" in example["value"]
+    ]
+    assert scenarios == [{name: {"pct": 10.0}} for name in inputs]
+
+
 def test_replies_are_as_they_are_described(client: FlaskClient, bearer: dict[str, str]) -> None:
     document = client.get("/openapi.json").get_json()
     body = {"series": TOTAL, "scenario": {"exchange_rate": {"pct": -5}}}

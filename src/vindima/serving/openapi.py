@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from vindima.forecasting.scenario import Impossible
 from vindima.serving import questions, replies
 from vindima.serving.answers import Answers
 
@@ -213,7 +214,9 @@ def _body(series: str, asked: Mapping[str, Any]) -> dict[str, Any]:
     examples = {"one": {"summary": "As it is", "value": {"series": series, "horizon": 2, "level": 80}}}
     if "scenario" in asked:
         value = {"series": series, "scenario": asked["scenario"]}
-        examples["scenario"] = {"summary": "If a dollar cost a tenth more reais", "value": value}
+        dollar = "exchange_rate" in asked["scenario"]
+        summary = "If a dollar cost a tenth more reais" if dollar else "If an input were a tenth higher"
+        examples["scenario"] = {"summary": summary, "value": value}
     examples["reais"] = {
         "summary": "A bottle, in reais",
         "value": {"series": series.rsplit(".", 1)[0] if series.count(".") > 1 else series, "currency": "brl"},
@@ -249,7 +252,7 @@ def _examples(answers: Answers | None, series: str) -> dict[str, Any]:
         try:
             moved = questions.Prediction.model_validate({"series": series, "horizon": 1, "scenario": scenario})
             found |= {"prediction": json.loads(answers.forecast(moved)), "scenario": scenario}
-        except ValueError:
+        except Impossible:
             continue
         break
     return found
