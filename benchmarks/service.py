@@ -16,13 +16,15 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import psutil
 
+from benchmarks.attacks import wait_for
 from vindima.serving import auth, serve
 
 ROUNDS = 40  # short and many: which worker gets which connection is drawn anew in each
@@ -180,27 +182,18 @@ def _running(name: str, environment: dict[str, str]) -> Iterator[_Server]:
         [sys.executable, *COMMANDS[name]], env=environment | {"PORT": str(port)}, stderr=subprocess.DEVNULL
     )
     try:
-        _wait_for(port)
+        wait_for(partial(_answers, port), process)
         yield _Server(port, psutil.Process(process.pid))
     finally:
         process.terminate()
         process.wait(timeout=30)
 
 
-def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-        try:
-            connection.request("GET", "/health/ready")
-            connection.getresponse().read()
-        except (OSError, http.client.HTTPException):
-            time.sleep(0.01)
-        else:
-            return
-        finally:
-            connection.close()
-    raise RuntimeError("the server did not start within 30 s")
+def _answers(port: int) -> None:
+    """Ask whether the server is ready; raises OSError where nobody answers."""
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
+        connection.request("GET", "/health/ready")
+        connection.getresponse().read()
 
 
 def main() -> None:

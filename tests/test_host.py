@@ -1,10 +1,8 @@
 """The service as model hosts call it: SageMaker's two calls, Vertex AI's routes, and nothing else."""
 
-import contextlib
 import json
 import os
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import pytest
 import requests
 from flask.testing import FlaskClient
 
+from benchmarks.attacks import wait_for
 from tests.servers import VINDIMA, free_port
 from vindima.errors import VindimaError
 from vindima.serving import host
@@ -111,12 +110,7 @@ def hosted(request: pytest.FixtureRequest, served_set: Path, tmp_path: Path) -> 
     with log.open("wb") as output:
         process = subprocess.Popen([*VINDIMA, *arguments], env=environment, stdout=output, stderr=output)
     try:
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline and process.poll() is None:
-            with contextlib.suppress(requests.ConnectionError):
-                requests.get(base + routes[0], timeout=5)
-                break
-            time.sleep(0.05)
+        wait_for(lambda: requests.get(base + routes[0], timeout=5), process)
         yield base, *routes
     finally:
         process.terminate()
