@@ -90,8 +90,8 @@ def test_page_is_well_formed_and_leads_to_both_reports_and_to_no_other_host(page
 
 
 @pytest.fixture(scope="module")
-def server(set_made_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of the reports, served from the example set, no kernel waits, an idle one ends after 2 s."""
+def running(set_made_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
+    """Reports served from the example set: address and process. No kernel waits, an idle one ends after 2 s."""
     here = tmp_path_factory.mktemp("server")
     shutil.copytree(set_made_once, here / "served")
     (here / "voila.json").write_text(
@@ -112,10 +112,20 @@ def server(set_made_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
                 assert time.monotonic() < deadline, said
                 time.sleep(0.1)
             assert f"Reports: http://127.0.0.1:{port}/" in said
-            yield f"http://127.0.0.1:{port}"
+            yield f"http://127.0.0.1:{port}", process.pid
         finally:
             process.terminate()
             process.wait(timeout=30)
+
+
+@pytest.fixture
+def server(running: tuple[str, int]) -> str:
+    return running[0]
+
+
+@pytest.fixture
+def process(running: tuple[str, int]) -> psutil.Process:
+    return psutil.Process(running[1])
 
 
 def test_start_page_is_in_the_language_that_the_browser_asks_for(server: str):
@@ -150,8 +160,7 @@ def test_only_the_end_of_a_kernel_goes_without_the_cookie_and_only_from_our_own_
 
 
 @pytest.mark.services
-def test_kernel_of_a_visitor_who_vanished_without_a_word_ends(server: str):
-    [process] = psutil.Process().children()
+def test_kernel_of_a_visitor_who_vanished_without_a_word_ends(server: str, process: psutil.Process):
     assert requests.get(f"{server}/voila/render/outlook.ipynb", timeout=60).ok
     assert process.children()
     deadline = time.monotonic() + 30
