@@ -10,6 +10,7 @@ import pytest
 
 from tests.emulators import emulator, gs_emulator, s3_emulator  # noqa: F401
 from vindima.etl import schemas
+from vindima.forecasting import scores
 from vindima.serving import auth, store
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -150,7 +151,7 @@ def outputs_made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for h in (1, 2, 3)
         ]
     ).astype({"cutoff": "int16", "horizon": "int16", "year": "int16"})
-    tested = path.assign(cutoff=2020, year=2020 + path["horizon"], actual=2.5, actual_published=2.5)
+    tested = path.assign(cutoff=2020, year=2020 + path["horizon"], actual=2.6, actual_published=2.6)
     tables = {
         **{f"data/tidy/{name}": table for name, table in collected_tables().items()},
         **{f"data/tidy/{name}": table for name, table in reviewed_tables().items()},
@@ -193,6 +194,8 @@ def outputs_made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     counts = pd.DataFrame({"table": "exports_table_wine", "year": [2012, 2013], "rows": 2, "cells": 4})
     kinds = {"above_zero": 3, "zero": 0, "blank": 1, "not_available": 0, "withheld": 0, "marked": 0}
     counts.assign(**kinds, corrected=[0, 2]).to_csv(root / "reports" / "counts.csv", index=False)
+    stand = scores.stand(pd.concat([tested, tested.assign(model="auto_ets")]), "naive")
+    scores.write_stand(stand, root / "reports" / "scores.csv")
     for card in ("card.md", "card.pt-BR.md"):
         (root / "models" / card).write_text("# naive\n", encoding="utf-8")
     return root

@@ -22,7 +22,7 @@ def _environment(room: str, language: Language) -> Environment:
     return environment
 
 
-def render(room: str, name: str, language: Language, **shown: object) -> str:
+def render(room: str, name: str, language: Language, /, **shown: object) -> str:
     """The template `name` in the folder `templates` of `room`, filled in with `shown`.
 
     `number`, `percent`, `counted`, `country_name` and `series_name` of the labels are at hand in it, in `language`.

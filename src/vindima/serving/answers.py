@@ -65,7 +65,7 @@ class Answers:
             if not data.startswith(b"SQLite format 3\0"):
                 raise ValueError("the file is no database")
             self._database.deserialize(data)
-            about = {name: json.loads(content) for name, content in self._rows("select * from about", raw=True)}
+            about = {name: json.loads(content) for name, content in self.rows("select * from about", raw=True)}
             self.provenance: dict[str, Any] = about["provenance"]
             self.base_year: int = about["base_year"]
             self.horizon: int = about["horizon"]
@@ -78,38 +78,38 @@ class Answers:
 
     def _read_small_tables(self) -> None:
         self._forecasts: dict[str, list[dict]] = {}
-        for row in self._rows("select * from forecasts order by series, horizon"):
+        for row in self.rows("select * from forecasts order by series, horizon"):
             self._forecasts.setdefault(row["series"], []).append(row)
         self._described = {
             row["series"]: row | {"forecast": row["series"] in self._forecasts}
-            for row in self._rows(
+            for row in self.rows(
                 "select series, flow, product, country, min(year) as first_year, max(year) as last_year "
                 "from prices group by series order by series"
             )
         }
         self._levels: dict[str, dict[int, dict]] = {}
-        for row in self._rows("select * from price_index order by flow, product, year"):
+        for row in self.rows("select * from price_index order by flow, product, year"):
             levels = {name: row[name] for name in ("year", *price_index.LEVELS)}
             self._levels.setdefault(f"{row['flow']}.{row['product']}", {})[row["year"]] = levels
         self._records: dict[str, list[dict]] = {}
-        for row in self._rows("select * from record order by series, horizon"):
+        for row in self.rows("select * from record order by series, horizon"):
             self._records.setdefault(row["series"], []).append(row)
-        self._moves = scenario.by_key(self._rows("select * from moves"))
-        years = {row["year"]: row for row in self._rows("select * from conversion order by year")}
-        publishers = {row["measure"]: row["publisher"] for row in self._rows("select * from sources")}
+        self._moves = scenario.by_key(self.rows("select * from moves"))
+        years = {row["year"]: row for row in self.rows("select * from conversion order by year")}
+        publishers = {row["measure"]: row["publisher"] for row in self.rows("select * from sources")}
         self._averages = Averages(self.base_year, years, publishers)
         self.columns = {
-            name: {row["name"]: row["type"] for row in self._rows(f"pragma table_info({name})")} for name in TABLES
+            name: {row["name"]: row["type"] for row in self.rows(f"pragma table_info({name})")} for name in TABLES
         }
         self.known_values = {
             name: {
-                asked: [row[0] for row in self._rows(f'select distinct "{column}" from {name} order by 1', raw=True)]  # noqa: S608
+                asked: [row[0] for row in self.rows(f'select distinct "{column}" from {name} order by 1', raw=True)]  # noqa: S608
                 for asked, column in filters.items()
             }
             for name, filters in TABLES.items()
         }
 
-    def _rows(self, query: str, values: Sequence[object] = (), raw: bool = False) -> list[Any]:
+    def rows(self, query: str, values: Sequence[object] = (), raw: bool = False) -> list[Any]:
         """All rows of a query, as dicts or, `raw`, as tuples."""
         with self._lock:
             cursor = self._database.execute(query, values)
@@ -128,7 +128,7 @@ class Answers:
         if parts(series)[2] in NEVER_FORECAST:
             return f"{series} has prices but is not forecast: it is not one foreign country."
         cutoff, last = self.provenance["cutoff"], self._described[series]["last_year"]
-        [(count,)] = self._rows("select count(*) from prices where series = ?", (series,), raw=True)
+        [(count,)] = self.rows("select count(*) from prices where series = ?", (series,), raw=True)
         return (
             f"{series} has prices but is not forecast: at the cutoff, {cutoff}, it had too few years with "
             f"enough trade, or no trade in {cutoff} (years with a price: {count}, the last {last})."
@@ -175,7 +175,7 @@ class Answers:
     def _make_history(self, series: str, first: int | None, last: int | None) -> bytes:
         begin, end = first or 0, last or 9999
         columns = ", ".join(_HISTORY)
-        rows = self._rows(
+        rows = self.rows(
             f"select {columns} from prices where series = ? and year between ? and ? order by year",  # noqa: S608
             (series, begin, end),
         )
@@ -195,7 +195,7 @@ class Answers:
             return None
         first, last = span
         change = price_index.split_between(series, (first, levels[first]), (last, levels[last]))
-        countries = self._rows(
+        countries = self.rows(
             "select year, country, quantity_kg, value_usd from prices "
             "where flow = ? and product = ? and country is not null and year between ? and ? order by year",
             (*series.split("."), first, last),
@@ -220,7 +220,7 @@ class Answers:
         return [
             described
             | {
-                "history": self._rows(
+                "history": self.rows(
                     "select year, price_usd_kg from prices "
                     "where series = ? and price_usd_kg is not null order by year",
                     (series,),
@@ -337,11 +337,11 @@ class Answers:
         row of the table has, and for a page that there is not.
         """
         where, values = self._where(name, filters)
-        [(total,)] = self._rows(f"select count(*) from {name}{where}", values, raw=True)  # noqa: S608
+        [(total,)] = self.rows(f"select count(*) from {name}{where}", values, raw=True)  # noqa: S608
         pages = max(1, -(-total // per_page))
         if page > pages:
             raise Impossible("page", f"a page from 1 to {pages}", page)
-        items = self._rows(
+        items = self.rows(
             f"select * from {name}{where} order by rowid limit ? offset ?",  # noqa: S608
             (*values, per_page, (page - 1) * per_page),
         )
@@ -364,7 +364,7 @@ class Answers:
             yield text.getvalue().encode()
             condition = f"{where} and rowid > ?" if where else " where rowid > ?"
             query = f"select rowid, * from {name}{condition} order by rowid limit {ROWS_AT_ONCE}"  # noqa: S608
-            found = self._rows(query, (*values, last), raw=True)
+            found = self.rows(query, (*values, last), raw=True)
             last = found[-1][0] if found else last
             rows = [row[1:] for row in found]
 

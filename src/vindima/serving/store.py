@@ -5,6 +5,7 @@ import json
 import shutil
 import sqlite3
 import tempfile
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ import pandas as pd
 from vindima import paths
 from vindima.errors import VindimaError
 from vindima.etl import schemas
-from vindima.forecasting import effects, scores
+from vindima.etl.prices import as_confirmed
+from vindima.forecasting import effects, scores, track_record
 from vindima.serving import sets
 from vindima.serving.answers import REACHES, TABLES, Answers
 
@@ -28,7 +30,7 @@ DOCUMENTS = (
     "models/card.pt-BR.md",
     "reports/metrics.json",
 )
-FILES = (*DOCUMENTS, *(contract.path for contract in schemas.CONTRACTS if contract is not schemas.SCORES))
+FILES = (*DOCUMENTS, *(contract.path for contract in schemas.CONTRACTS))
 """What a set holds, by name in the project."""
 
 
@@ -87,7 +89,8 @@ def switch(root: Path = paths.ROOT, served: Path = paths.SERVED) -> Path:
         for name in FILES:
             (aside / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(root / name, aside / name)
-        _write_service_tables(aside, _read(aside, shown_as=root), shown_as=root)
+        published = track_record.read(root / paths.PUBLISHED.relative_to(paths.ROOT))
+        _write_service_tables(aside, _read(aside, shown_as=root), published, shown_as=root)
         sets.list_files(aside, (*FILES, sets.SERVICE))
         _switch(aside, served)
     finally:
@@ -117,8 +120,14 @@ def _switch(aside: Path, served: Path) -> None:
     shutil.rmtree(previous, ignore_errors=True)
 
 
-def _write_service_tables(folder: Path, found: ServedSet, shown_as: Path) -> None:
-    """Write what the service answers from into the folder of the set: its tables, as they are, in one SQLite file."""
+def _write_service_tables(
+    folder: Path, found: ServedSet, published: Mapping[str, pd.DataFrame], shown_as: Path
+) -> None:
+    """Write what service and reports answer from into the folder of the set: its tables in one SQLite file.
+
+    They are as they are stored, and what is computed of several: `moves`, the effects with their reach; `past`, the
+    forecasts of earlier cutoffs by the published model; `came_due`, the `published` forecasts against what came.
+    """
     contracts = {contract.name: contract for contract in schemas.CONTRACTS}
     tables = {name: _table(folder, contracts[name], shown_as)[contracts[name].columns] for name in TABLES}
     conversion = _table(folder, schemas.CONVERSION, shown_as)
@@ -127,7 +136,13 @@ def _write_service_tables(folder: Path, found: ServedSet, shown_as: Path) -> Non
     moves = pd.DataFrame(moved, columns=[*schemas.EFFECTS.columns, *REACHES])
     tables |= {"prices": found.prices, "price_index": found.index, "forecasts": found.forecasts}
     tables |= {"record": found.record, "conversion": conversion, "sources": sources, "moves": moves}
+    past = found.backtest[found.backtest["model"] == found.model["model"]].drop(columns="model")
+    confirmed = as_confirmed(_table(folder, schemas.TRADE, shown_as), found.review.corrections)
+    tables |= {"past": past, "came_due": track_record.against_actual(published, found.prices, confirmed)}
+    tables |= {"scores": _table(folder, schemas.SCORES, shown_as)}
+    tables |= {contract.name: getattr(found.review, contract.name) for contract in REVIEWED}
     about = {"provenance": found.provenance, "base_year": found.base_year, "horizon": found.model["horizon"]}
+    about["collected"] = {name: found.manifest.get(name) for name in ("retrieved_at", "revisions")}
     path = folder / sets.SERVICE
     with closing(sqlite3.connect(path)) as database, database:
         for name, table in tables.items():
