@@ -1,155 +1,183 @@
 """Figures say what the tables say, in the reader's language, with the same bytes every time."""
 
-import pandas as pd
+import re
+from functools import partial
+
 import pytest
+from lxml import etree
 
 from vindima.serving import charts
+from vindima.serving.charts import History
+from vindima.serving.drawing import DESKTOP, FAN, HALF, PHONE, TABLET, TEXT, Drawing
+
+PRICES = {2000: 2.0, 2001: 2.2, 2002: 2.1, 2003: None, 2005: 2.6, 2006: 2.5}
+PATH = [{"year": year, "forecast": 2.5, "bands": {95: (1.5, 3.5), 80: (2.0, 3.0)}} for year in (2007, 2008)]
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.fixture
-def history() -> pd.DataFrame:
-    years = [2000, 2001, 2002, 2005, 2006]
-    return pd.DataFrame(
-        {"year": years, "price_usd_kg": [2.0, 2.2, 2.1, 2.6, 2.5], "corrected": [False, True, *[False] * 3]}
-    )
+def series() -> History:
+    return History(PRICES, PATH, [[(2004, 2.4), (2005, 2.3)]], [2001])
 
 
-@pytest.fixture
-def forecast() -> pd.DataFrame:
-    quantiles = {"q025": 1.5, "q10": 2.0, "forecast": 2.5, "q90": 3.0, "q975": 3.5}
-    return pd.DataFrame([{"year": 2006 + horizon, "horizon": horizon} | quantiles for horizon in (1, 2)])
+def parts(drawing: Drawing, tag: str, **attributes: str) -> list[dict[str, str]]:
+    """The parts of a drawing with these attributes."""
+    root = etree.fromstring(drawing.svg())
+    found = [dict(part.attrib) for part in root.iter(f"{SVG}{tag}")]
+    return [part for part in found if attributes.items() <= part.items()]
 
 
-def texts(figure) -> str:
-    return " | ".join(text.get_text() for text in figure.axes[0].texts) + figure.axes[0].get_title(loc="left")
+def words(drawing: Drawing) -> list[str]:
+    return [text.text for text in etree.fromstring(drawing.svg()).iter(f"{SVG}text")]
 
 
-def test_years_without_a_price_are_a_gap_in_the_line(history, forecast):
-    line = charts.fan(history, forecast, "en").axes[0].lines[0]
-    drawn = dict(zip(line.get_xdata(), line.get_ydata(), strict=True))
-    assert pd.isna(drawn[2003])
-    assert drawn[2005] == 2.6
+def points(part: dict[str, str]) -> list[tuple[float, float]]:
+    return [(float(x), float(y)) for x, y in (point.split(",") for point in part["points"].split())]
 
 
-def test_fan_opens_at_the_last_price_and_reaches_the_quantiles(history, forecast):
-    outer, inner = charts.fan(history, forecast, "en").axes[0].collections
-    for band, (low, high) in ((outer, (1.5, 3.5)), (inner, (2.0, 3.0))):
-        corners = band.get_paths()[0].vertices
-        assert corners[corners[:, 0] == 2006][:, 1] == pytest.approx(2.5)
-        assert (corners[:, 1].min(), corners[:, 1].max()) == (low, high)
-
-
-def test_corrected_years_are_open_circles(history, forecast):
-    circles = [
-        line for line in charts.fan(history, forecast, "en").axes[0].lines if line.get_markerfacecolor() == "white"
+def heights(drawing: Drawing) -> tuple[float, float]:
+    """Slope and height of the axis, from its labels: price = (bottom - y) * slope."""
+    labels = [
+        (float(text.get("y")) - 0.36 * TEXT, float(text.text))
+        for text in etree.fromstring(drawing.svg()).iter(f"{SVG}text")
+        if text.get("text-anchor") == "end" and re.fullmatch(r"\d\.\d", text.text or "")
     ]
-    assert [list(line.get_xdata()) for line in circles] == [[2001]]
+    (low_y, low), (high_y, high) = labels[0], labels[-1]
+    return low - low_y * (high - low) / (high_y - low_y), (high - low) / (high_y - low_y)
 
 
-def test_words_are_in_the_language_of_the_reader(history, forecast):
-    assert "previsão (mediana)" in texts(charts.fan(history, forecast, "pt"))
-    assert "forecast (median)" in texts(charts.fan(history, forecast, "en"))
+@pytest.mark.parametrize("width", [PHONE, TABLET, DESKTOP])
+def test_line_is_broken_where_years_have_no_price(series: History, width: int):
+    drawing = charts.fan(series, "US$", "en", width)
+    lines = [points(line) for line in parts(drawing, "polyline", **{"stroke-width": "2.8"})]
+    assert [len(line) for line in lines] == [3, 2]
 
 
-def test_series_without_a_forecast_draws_its_history_alone(history, forecast):
-    axes = charts.fan(history, forecast.iloc[:0], "en").axes[0]
-    assert not axes.collections
-    assert len(axes.lines[0].get_xdata()) == 7
+def test_fan_opens_at_the_last_price_and_reaches_the_quantiles(series: History):
+    drawing = charts.fan(series, "US$", "en", DESKTOP)
+    begin, slope = heights(drawing)
+    for level, (low, high) in {95: (1.5, 3.5), 80: (2.0, 3.0)}.items():
+        [band] = parts(drawing, "polygon", fill=FAN[level])
+        prices = [begin + slope * y for _, y in points(band)]
+        assert prices[0] == prices[-1] == pytest.approx(2.5, abs=0.02)
+        assert (min(prices), max(prices)) == pytest.approx((low, high), abs=0.02)
 
 
-def test_same_figure_gives_the_same_bytes_and_loads_nothing(history, forecast):
-    first, second = (charts.svg(charts.fan(history, forecast, "pt")) for _ in range(2))
-    assert first == second
-    assert first.startswith("<svg")
-    assert 'href="http' not in first
-    assert charts.png(charts.fan(history, forecast, "pt")).startswith(b"\x89PNG")
+def test_stops_are_the_years_that_have_something_to_read(series: History):
+    drawing = charts.fan(series, "US$", "en", DESKTOP)
+    begin, slope = heights(drawing)
+    assert [begin + slope * y for _, y in drawing.stops] == pytest.approx([2.0, 2.2, 2.1, 2.6, 2.5, 2.5, 2.5], abs=0.02)
+    assert sorted(x for x, _ in drawing.stops) == [x for x, _ in drawing.stops]
 
 
-@pytest.mark.parametrize(
-    ("price", "unit"),
-    [
-        ("price_usd_kg_real", "US$ FOB por kg, em dólares de 2005"),
-        ("price_brl_kg", "R$ FOB por kg, em reais de cada ano"),
-        ("price_brl_kg_real", "R$ FOB por kg, em reais de 2005"),
-    ],
-)
-def test_another_money_is_drawn_from_its_first_year_on_and_named(history, forecast, price: str, unit: str):
-    figures = history.assign(**{price: [float("nan"), 8.0, 9.0, 7.0, 6.0]})
-    axes = charts.fan(figures, forecast.iloc[:0], "pt", price=price, base_year=2005).axes[0]
-    assert axes.get_title(loc="left") == unit
-    assert list(axes.lines[0].get_xdata()) == [2001, 2002, 2003, 2004, 2005, 2006]
-    assert axes.lines[0].get_ydata()[0] == 8.0
-    assert [list(line.get_ydata()) for line in axes.lines if line.get_markerfacecolor() == "white"] == [[8.0]]
+def test_corrected_years_are_open_circles(series: History):
+    circles = parts(charts.fan(series, "US$", "en", DESKTOP), "circle", fill="#fff")
+    assert len(circles) == 1
+    assert circles[0]["cx"] == f"{charts.fan(series, '', 'en', DESKTOP).stops[1][0]:.1f}".removesuffix(".0")
 
 
-# Price against mix
+@pytest.mark.parametrize(("language", "said"), [("pt", ["publicado até 2006", "previsto", "em 2008"]), ("en", ["published to 2006", "forecast", "in 2008"])])
+def test_words_are_in_the_language_of_the_reader(series: History, language, said: list[str]):
+    text = " ".join(words(charts.fan(series, charts.unit(language), language, DESKTOP)))
+    assert all(word in text for word in said)
+    assert ("2,5" in text) == (language == "pt")
 
 
-@pytest.fixture
-def levels() -> pd.DataFrame:
-    return pd.DataFrame({"unit_value_relative": [1, 0.8, 0.6], "fisher": [1, 1.1, 0.9]}, index=[2014, 2016, 2023])
+def test_axis_that_does_not_begin_at_zero_says_so(series: History):
+    far = History({2000: 2.0, 2001: 10.0})
+    assert "begins" not in words(charts.fan(far, "US$", "en", DESKTOP))[0]
+    near = History({2000: 9.0, 2001: 10.0})
+    [low] = re.findall(r"begins at ([\d.]+)", words(charts.fan(near, "US$", "en", DESKTOP))[0])
+    assert 0 < float(low) < 9
 
 
-def test_price_stands_against_the_unit_value_with_the_first_year_as_a_hundred(levels):
-    axes = charts.price_and_mix(levels, "en").axes[0]
-    drawn = {line.get_color(): list(line.get_ydata()) for line in axes.lines[1:]}
-    assert drawn == {charts.PRICE: pytest.approx([100, 110, 90]), charts.WINE: pytest.approx([100, 80, 60])}
-    assert list(axes.lines[1].get_xdata()) == [2014, 2016, 2023]
-    assert axes.get_title(loc="left").startswith("2014 = 100")
+def test_series_without_a_forecast_draws_its_history_alone():
+    drawing = charts.fan(History(PRICES), "US$", "en", DESKTOP)
+    assert not parts(drawing, "polygon")
+    assert len(drawing.stops) == 5
 
 
-def test_area_between_the_lines_is_the_mix(levels):
-    (area,) = charts.price_and_mix(levels, "en").axes[0].collections
-    corners = {tuple(corner) for corner in area.get_paths()[0].vertices.round(6).tolist()}
-    assert corners == {(2014, 100), (2016, 110), (2016, 80), (2023, 90), (2023, 60)}
+def test_labels_of_the_fan_do_not_lie_on_each_other():
+    close = [{"year": 2007, "forecast": 2.5, "bands": {95: (2.48, 2.52), 80: (2.49, 2.51)}}]
+    drawing = charts.fan(History(PRICES, close), "US$", "en", DESKTOP)
+    right = sorted(float(text["y"]) for text in parts(drawing, "text") if float(text["x"]) > DESKTOP - 130)
+    assert len(right) >= 5
+    assert all(below - above >= 17 for above, below in zip(right, right[1:], strict=False))
 
 
-def test_lines_are_named_at_their_ends_with_their_last_figure(levels):
-    names = texts(charts.price_and_mix(levels, "pt"))
-    assert "90  preço, com a mesma\ncomposição de países" in names
-    assert "60  valor unitário" in names
-    assert "60  unit value" in texts(charts.price_and_mix(levels, "en"))
+def test_figure_that_stands_alone_says_what_it_is_and_where_it_is_from(series: History):
+    figure = charts.alone(charts.fan(series, "US$", "pt", DESKTOP), "Título", "Fonte: " + "palavras " * 40)
+    said = words(figure)
+    assert said[0] == "Título"
+    assert " ".join(said[-3:]).startswith("Fonte: ") or " ".join(said[-4:]).startswith("Fonte: ")
+    assert "href" not in figure.svg()
+    assert figure.svg() == charts.alone(charts.fan(series, "US$", "pt", DESKTOP), "Título", "Fonte: " + "palavras " * 40).svg()
+
+
+def test_rows_of_the_tables_become_a_history():
+    prices = [{"year": 2000, "price_usd_kg": 2.0, "corrected": True}, {"year": 2001, "price_usd_kg": float("nan"), "corrected": False}]
+    row = {"q025": 1.0, "q10": 1.5, "q90": 3.0, "q975": 4.0}
+    forecasts = [{"horizon": 2, "year": 2003, "forecast": 2.2} | row, {"horizon": 1, "year": 2002, "forecast": 2.1} | row]
+    made = History.of(prices, forecasts)
+    assert made.known == {2000: 2.0}
+    assert [step["year"] for step in made.path] == [2002, 2003]
+    assert made.path[0]["bands"] == {80: (1.5, 3.0), 95: (1.0, 4.0)}
+    assert list(made.corrected) == [2000]
+
+
+ROWS = [
+    {"year": 2020, "q10": 2.0, "q50": 2.5, "q90": 3.0, "actual": 2.6},
+    {"year": 2021, "q10": 2.0, "q50": 2.5, "q90": 3.0, "actual": 3.5},
+]
+
+
+def test_price_outside_its_range_is_an_open_dot():
+    drawing = charts.record(ROWS, "US$", "en", HALF)
+    dots = parts(drawing, "circle")
+    assert [dot["fill"] == "#fff" for dot in dots] == [False, True]
+    assert len(parts(drawing, "rect")) == 2
+
+
+def test_price_stands_against_the_unit_value_with_the_first_year_as_a_hundred():
+    levels = {2014: (1.0, 1.0), 2016: (1.1, 0.8), 2023: (0.9, 0.6)}
+    drawing = charts.price_and_mix(levels, "en", HALF)
+    said = words(drawing)
+    assert said[0] == "2014 = 100"
+    assert {"90.0", "60.0"} <= set(said)
+    [area] = parts(drawing, "polygon")
+    assert len(points(area)) == 6
 
 
 @pytest.mark.parametrize(("price", "unit_value"), [(0.9, 0.9), (0.9, 0.89), (0.89, 0.9)])
-def test_names_of_lines_that_meet_stand_apart_with_the_higher_above(levels, price: float, unit_value: float):
-    levels.loc[2023] = [unit_value, price]
-    figure = charts.price_and_mix(levels, "pt")
-    figure.draw_without_rendering()
-    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
-    upper, lower = sorted(boxes, key=lambda box: -box.y0)
-    assert lower.y1 < upper.y0
-    above = max(figure.axes[0].texts, key=lambda text: text.get_window_extent().y0).get_text()
-    assert ("preço" in above) == (price > unit_value) or price == unit_value
+def test_names_of_lines_that_meet_stand_apart(price: float, unit_value: float):
+    drawing = charts.price_and_mix({2014: (1.0, 1.0), 2023: (price, unit_value)}, "pt", HALF)
+    named = {text.text: float(text.get("y")) for text in etree.fromstring(drawing.svg()).iter(f"{SVG}text")}
+    assert abs(named["valor médio"] - named["com os mesmos países"]) >= 33
 
 
-def test_figure_that_stands_alone_says_what_it_is_and_where_it_is_from_within_its_width(levels):
-    provenance = {"vintage": "0123456789ab", "cutoff": 2023, "model": "naive"}
-    for shown in charts.METHOD:
-        for language in ("pt", "en"):
-            source = charts.source_line(provenance, language, shown)
-            figure = charts.price_and_mix(levels, language, "Título", source)
-            figure.draw_without_rendering()
-            signed = [figure._suptitle, figure._supxlabel]
-            assert signed[0].get_text() == "Título"
-            assert signed[1].get_text().replace("\n", " ") == source
-            assert all(text.get_window_extent().x1 < figure.bbox.x1 for text in signed)
-    assert signed[1].get_window_extent().x1 > 0.7 * figure.bbox.x1
+def test_compared_series_have_lines_of_their_own_and_are_named(series: History):
+    drawing = charts.compared([("Chile", series), ("Argentina", History({2004: 3.0, 2005: 3.1}))], "US$", "en", DESKTOP)
+    assert {"Chile", "Argentina"} <= set(words(drawing))
+    colours = {line["stroke"] for line in parts(drawing, "polyline", **{"stroke-width": "2.2"})}
+    assert colours == {"#8a1538", "#1f6aa5"}
+    assert len(drawing.stops) == 8
 
 
-def test_same_split_gives_the_same_bytes_and_loads_nothing(levels):
-    first, second = (charts.svg(charts.price_and_mix(levels, "pt")) for _ in range(2))
-    assert first == second
-    assert 'href="http' not in first
+def test_scenario_stands_beside_the_baseline():
+    baseline, scenario = ({"forecast": 3.0, "bands": {80: (2.5, 3.5)}}, {"forecast": 2.8, "bands": {80: (2.2, 3.4)}})
+    said = words(charts.moved(baseline, scenario, (2.0, 4.0), "pt", HALF))
+    assert {"3,00", "2,80", "2,20", "3,40"} <= set(said)
+    assert "3,00" in words(charts.moved(baseline, None, (2.0, 4.0), "pt", HALF))
 
 
-def test_ticks_of_price_and_mix_stand_where_their_labels_say():
-    levels = pd.DataFrame(
-        {"unit_value_relative": [1, 0.82, 0.94], "fisher": [1, 0.84, 0.97]}, index=[2015, 2020, 2024]
-    )
-    figure = charts.price_and_mix(levels, "en")
-    figure.draw_without_rendering()
-    axis = figure.axes[0].yaxis
-    ticks = list(zip(axis.get_ticklocs(), axis.get_majorticklabels(), strict=True))
-    assert len(ticks) > 3
-    assert [label.get_text() for _, label in ticks] == [f"{value:g}" for value, _ in ticks]
+@pytest.mark.parametrize("draw", [partial(charts.fan, History(PRICES, PATH), "US$", "pt"), partial(charts.record, ROWS, "US$", "pt")])
+@pytest.mark.parametrize("width", [PHONE, HALF, DESKTOP])
+def test_words_keep_within_the_drawing(draw, width: int):
+    drawing = draw(width)
+    for text in etree.fromstring(drawing.svg()).iter(f"{SVG}text"):
+        size = float(text.get("font-size") or TEXT)
+        long = 0.56 * size * len(text.text or "")
+        begin = float(text.get("x")) - {"start": 0, "middle": long / 2, "end": long}[text.get("text-anchor")]
+        assert begin > -2
+        assert begin + long < width + 8
+        assert size >= 12

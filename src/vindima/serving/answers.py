@@ -121,6 +121,16 @@ class Answers:
 
     # ---- series
 
+    @property
+    def series(self) -> Mapping[str, Mapping[str, Any]]:
+        """Each series with its flow, product, country, first and last year, and whether it is forecast."""
+        return self._described
+
+    def inputs_of(self, series: str) -> dict[str, Mapping[str, Any]]:
+        """The inputs that a scenario of `series` takes, each with its row of the effects table."""
+        flow, product, _ = parts(series)
+        return {name: row for (name, *of), row in self._moves.items() if of == [flow, product]}
+
     def why_not(self, series: str) -> str:
         """Why there is no forecast of `series`, in a sentence."""
         if series not in self._described:

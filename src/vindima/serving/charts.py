@@ -1,65 +1,45 @@
-"""One function for each figure. Figures are matplotlib's: they draw without internet, on screen and on paper."""
+"""The figures of the outlook, one function for each: drawn for a width, from plain numbers, in a language."""
 
-import io
-import textwrap
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
-from pathlib import Path
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from textwrap import wrap
 from typing import Any
 
-import matplotlib as mpl
-import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
-
-from vindima import files
 from vindima.labels import Language, number
 from vindima.quantiles import SIDES
+from vindima.serving.drawing import (
+    BLUE, FAN, GREY, HALF, INK, OCHRE, TABLET, THIN, WINE, Drawing, Point, Scale, apart, gaps,
+)  # fmt: skip
 
-LINE = 132  # characters of a source line that the width of a figure holds
-WINE = "#7b1e3a"
-GREY = "#5f5a57"
-FAN = {95: "#e9cdd5", 80: "#d39fae"}
-"""Level of each band → its colour, the widest first."""
-
-PRICE = "#1f5a63"
-NOMINAL = "price_usd_kg"
-AXIS: Mapping[str, Mapping[Language, str]] = {
-    NOMINAL: {"pt": "US$ FOB por kg", "en": "US$ FOB a kilogram"},
-    "price_usd_kg_real": {
-        "pt": "US$ FOB por kg, em dólares de {base_year}",
-        "en": "US$ FOB a kilogram, in dollars of {base_year}",
-    },
-    "price_brl_kg": {"pt": "R$ FOB por kg, em reais de cada ano", "en": "R$ FOB a kilogram, in reais of each year"},
-    "price_brl_kg_real": {
-        "pt": "R$ FOB por kg, em reais de {base_year}",
-        "en": "R$ FOB a kilogram, in reais of {base_year}",
-    },
-}
-"""Column of the price table → what a figure calls it."""
-
-BAND = {"pt": "{level} em cada 100", "en": "{level} in 100"}
+LEVELS = tuple(FAN)
+COMPARED = ((WINE, None), (BLUE, None), (OCHRE, "9 4"), (INK, "3 3"))
+"""Colour and dashes of the lines that are compared, in their order."""
 SOURCE = {
     "pt": "Fonte: Embrapa Uva e Vinho, Vitibrasil (edição {vintage}, dados até {cutoff}); ",
     "en": "Source: Embrapa Uva e Vinho, Vitibrasil (vintage {vintage}, data to {cutoff}); ",
 }
 METHOD: Mapping[str, Mapping[Language, str]] = {
-    NOMINAL: {
+    "price_usd_kg": {
         "pt": "previsão: modelo {model}, com o que se sabia em {cutoff}.",
         "en": "forecast: model {model}, with what was known in {cutoff}.",
     },
     "price_usd_kg_real": {
-        "pt": "deflator: preços ao consumidor dos EUA (CPI-U, BLS).",
-        "en": "deflator: US consumer prices (CPI-U, BLS).",
+        "pt": "previsão: modelo {model}, com o que se sabia em {cutoff}; deflator: preços ao consumidor dos EUA "
+        "(CPI-U, BLS).",
+        "en": "forecast: model {model}, with what was known in {cutoff}; deflator: US consumer prices (CPI-U, BLS).",
     },
     "price_brl_kg": {
-        "pt": "câmbio médio de cada ano (Federal Reserve).",
-        "en": "average exchange rate of each year (Federal Reserve).",
+        "pt": "previsão: modelo {model}, com o que se sabia em {cutoff}; câmbio médio de cada ano (Federal Reserve).",
+        "en": "forecast: model {model}, with what was known in {cutoff}; average exchange rate of each year (Federal "
+        "Reserve).",
     },
     "price_brl_kg_real": {
-        "pt": "câmbio médio de cada ano (Federal Reserve), deflator: IPCA (IBGE).",
-        "en": "average exchange rate of each year (Federal Reserve), deflator: IPCA (IBGE).",
+        "pt": "previsão: modelo {model}, com o que se sabia em {cutoff}; câmbio médio de cada ano (Federal Reserve), "
+        "deflator: IPCA (IBGE).",
+        "en": "forecast: model {model}, with what was known in {cutoff}; average exchange rate of each year (Federal "
+        "Reserve), deflator: IPCA (IBGE).",
     },
     "index": {
         "pt": "índice de Fisher encadeado, US$ FOB nominais.",
@@ -67,170 +47,306 @@ METHOD: Mapping[str, Mapping[Language, str]] = {
     },
 }
 """What a figure shows (a column of the price table, or the index) → what was done to the source's figures."""
-
-MEDIAN = {"pt": "previsão (mediana)", "en": "forecast (median)"}
-HUNDRED = {
-    "pt": "{first} = 100; entre as linhas, o efeito da composição de países",
-    "en": "{first} = 100; between the lines, the effect of the mix of countries",
+WORDS: Mapping[str, Mapping[Language, str]] = {
+    "unit": {"pt": "{symbol} FOB por {per}, {terms}", "en": "{symbol} FOB a {per}, {terms}"},
+    "kg": {"pt": "quilo", "en": "kilogram"},
+    "bottle": {"pt": "garrafa", "en": "bottle"},
+    "nominal": {"pt": "correntes", "en": "nominal"},
+    "real": {"pt": "de {base_year}", "en": "of {base_year}"},
+    "band": {"pt": "{level} em 100", "en": "{level} in 100"},
+    "in": {"pt": "em {year}", "en": "in {year}"},
+    "known": {"pt": "publicado até {year}", "en": "published to {year}"},
+    "ahead": {"pt": "previsto", "en": "forecast"},
+    "corrected": {"pt": "corrigido", "en": "corrected"},
+    "earlier": {"pt": "previsões anteriores", "en": "earlier forecasts"},
+    "price": {"pt": "preço, com os mesmos países", "en": "price, at the same countries"},
+    "unit_value": {"pt": "valor médio", "en": "unit value"},
 }
-SPLIT: Mapping[str, Mapping[Language, str]] = {
-    "unit_value_relative": {"pt": "valor unitário", "en": "unit value"},
-    "fisher": {"pt": "preço, com a mesma\ncomposição de países", "en": "price, at the same\nmix of countries"},
-}
 
 
-def source_line(provenance: Mapping[str, Any], language: Language, shown: str = NOMINAL) -> str:
+def source_line(provenance: Mapping[str, Any], language: Language, shown: str = "price_usd_kg") -> str:
     """Where the figures come from: `provenance` has vintage, cutoff and model, `shown` is a key of `METHOD`."""
     return (SOURCE[language] + METHOD[shown][language]).format_map(provenance)
 
 
-def house_style() -> AbstractContextManager[None]:
-    """The settings in which every figure is made: one font, and the same bytes each time."""
-    return mpl.rc_context({"font.family": "DejaVu Sans", "font.size": 11, "svg.hashsalt": "vindima"})
+def unit(
+    language: Language, currency: str = "usd", terms: str = "nominal", per: str = "kg", base_year: int | None = None
+) -> str:
+    """What an axis of prices is in: 'US$ FOB a kilogram, nominal'; the money of real `terms` is that of `base_year`."""
+    symbol = {"usd": "US$", "brl": "R$"}[currency]
+    words = {"per": WORDS[per][language], "terms": WORDS[terms][language].format(base_year=base_year)}
+    return WORDS["unit"][language].format(symbol=symbol, **words)
 
 
-def fan(
-    history: pd.DataFrame,
-    forecast: pd.DataFrame,
-    language: Language,
-    title: str = "",
-    source: str = "",
-    price: str = NOMINAL,
-    base_year: int | None = None,
-) -> Figure:
-    """History of one series' price and its forecast with the 80 and 95 per cent intervals as a fan.
+@dataclass(frozen=True)
+class History:
+    """What is drawn of one series, in one money: prices by year (None where there is none), and what comes.
 
-    `history` holds `year, corrected` and the column `price` of the price table, with a number in one year at least;
-    `forecast` the rows of the forecasts table of the same series (none for a series that is not forecast, and for
-    another `price` than nominal US$). Years without a price are gaps in the line; points that rest on a corrected
-    figure are open circles. `title` and `source` are for a figure that stands alone, `base_year` is for real prices.
+    `path` are the years of the forecast with `forecast` and `bands` (level → low and high; empty without intervals),
+    `past` the medians of earlier forecasts, each a line of years and prices, `corrected` the years whose price rests
+    on a corrected figure.
     """
-    history = history[history[price].notna()]
-    with house_style():
-        figure = Figure(figsize=(9, 4.6), layout="constrained")
-        axes = figure.add_subplot()
-        _frame(axes, AXIS[price][language].format(base_year=base_year), language)
-        prices = history.set_index("year")[price]
-        every_year = prices.reindex(range(prices.index.min(), prices.index.max() + 1))
-        axes.plot(every_year.index, every_year, color=WINE, linewidth=2.2, solid_capstyle="round")
-        alone = every_year[every_year.shift().isna() & every_year.shift(-1).isna()]
-        axes.plot(alone.index, alone, "o", color=WINE, markersize=3)
-        corrected = history[history["corrected"]]
-        axes.plot(corrected["year"], corrected[price], "o", color=WINE, markerfacecolor="white", markersize=6)
-        if len(forecast):
-            _draw_fan(axes, history, forecast, language)
-        axes.set_ylim(bottom=0)
-        _sign(figure, title, source)
-        return figure
 
+    prices: Mapping[int, float | None]
+    path: Sequence[Mapping[str, Any]] = ()
+    past: Sequence[Sequence[Point]] = ()
+    corrected: Iterable[int] = field(default_factory=tuple)
 
-def price_and_mix(levels: pd.DataFrame, language: Language, title: str = "", source: str = "") -> Figure:
-    """What a total's price did at a constant mix of countries, against its unit value; between the lines is the mix.
+    @property
+    def known(self) -> dict[int, float]:
+        """The years that have a price, in order."""
+        return {year: price for year, price in sorted(self.prices.items()) if price is not None}
 
-    `levels` holds `unit_value_relative, fisher` by year, 1 in the first (`price_index.span`). `title` and `source`
-    are for a figure that stands alone.
-    """
-    with house_style():
-        figure = Figure(figsize=(9, 4.2), layout="constrained")
-        axes = figure.add_subplot()
-        years = levels.index.to_numpy()
-        _frame(axes, HUNDRED[language].format(first=years[0]), language)
-        axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
-        axes.yaxis.set_major_locator(MaxNLocator(8, integer=True))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value, 0, language)))
-        lines = 100 * levels[["unit_value_relative", "fisher"]]
-        axes.axhline(100, color=GREY, linewidth=0.8, zorder=1)
-        axes.fill_between(years, *lines.to_numpy().T, color=FAN[95], linewidth=0)
-        for name, colour in (("fisher", PRICE), ("unit_value_relative", WINE)):
-            axes.plot(years, lines[name], color=colour, linewidth=2.2, marker="o", markersize=3.5)
-        axes.margins(x=0.01, y=0.12)
-        _name_lines(axes, lines, language)
-        _sign(figure, title, source)
-        return figure
-
-
-def _name_lines(axes: Axes, lines: pd.DataFrame, language: Language) -> None:
-    """What each line is, at its end; one above the other where the lines meet."""
-    low, high = axes.get_ylim()
-    last = lines.iloc[-1].sort_values(ascending=False)
-    height = axes.get_window_extent().height * 72 / axes.figure.dpi
-    apart = max(0.0, 36 - height * (last.iloc[0] - last.iloc[1]) / (high - low)) / 2
-    for name, shift in zip(last.index, (apart, -apart), strict=True):
-        axes.annotate(
-            f"{number(last[name], 0, language)}  {SPLIT[name][language]}",
-            (lines.index[-1], last[name]),
-            (8, shift),
-            textcoords="offset points",
-            va="center",
-            fontsize=9,
-            color=PRICE if name == "fisher" else WINE,
-            fontweight="bold",
+    @classmethod
+    def of(cls, prices: Iterable[Mapping[Any, Any]], forecasts: Iterable[Mapping[Any, Any]]) -> "History":
+        """One series in nominal US$ a kilogram, from its rows of the price table and of the forecasts table."""
+        rows = [row for row in prices if row["price_usd_kg"] is not None and not math.isnan(row["price_usd_kg"])]
+        return cls(
+            prices={row["year"]: row["price_usd_kg"] for row in rows},
+            path=[
+                {"year": row["year"], "forecast": row["forecast"]}
+                | {"bands": {level: (row[low], row[high]) for level, (low, high) in SIDES.items()}}
+                for row in sorted(forecasts, key=lambda row: row["horizon"])
+            ],
+            corrected=[row["year"] for row in rows if row["corrected"]],
         )
 
 
-def _sign(figure: Figure, title: str, source: str) -> None:
-    """What a figure that stands alone is called and where it is from."""
-    if title:
-        figure.suptitle(title, x=0.02, ha="left", fontsize=14, color=WINE, fontweight="bold")
-    if source:
-        figure.supxlabel(textwrap.fill(source, LINE), x=0.02, ha="left", fontsize=8, color=GREY)
+def fan(series: History, unit: str, language: Language, width: float) -> Drawing:
+    """History, and the forecast with its intervals as a fan that opens at the last price; earlier forecasts thin.
+
+    There is a stop at each year with a price and each year of the forecast.
+    """
+    phone = width < TABLET
+    drawing = Drawing(width, 300 if phone else 400)
+    write = partial(number, language=language)
+    known, path = series.known, series.path
+    last = max(known)
+    right = (46.0 if phone else 130.0) if path else 46.0
+    heights = [*known.values(), *(step["forecast"] for step in path), *(price for line in series.past for _, price in line)]
+    heights += [side for step in path for sides in step["bands"].values() for side in sides]
+    across = Scale(min(known), path[-1]["year"] if path else last, 44, width - right)
+    up = _upward(heights, drawing.height - 30, 52)
+    drawing.text((0, 10), _from(unit, up, language), size=12 if phone else None)
+    drawing.levels(up, 44, width - right, write, 5 if phone else 7)
+    drawing.years(across, drawing.height - 30)
+
+    def at(year: float, price: float) -> Point:
+        return across(year), up(price)
+
+    if path:
+        edge = across(last)
+        drawing.line([(edge, 44), (edge, drawing.height - 30)], THIN, 1, "2 3")
+        drawing.text((edge - 6, 34), WORDS["known"][language].format(year=last), anchor="end", size=13)
+        drawing.text((edge + 6, 34), WORDS["ahead"][language], WINE, bold=True, size=13)
+    for level in LEVELS:
+        if path and level in path[0]["bands"]:
+            sides = [[at(last, known[last]), *(at(s["year"], s["bands"][level][side]) for s in path)] for side in (1, 0)]
+            drawing.area(*sides, FAN[level])
+    for line in series.past[:: 3 if phone else 1]:
+        drawing.line([at(*point) for point in line], THIN, 1.1)
+    every = range(min(known), last + 1)
+    for run in gaps([at(year, known[year]) if year in known else None for year in every]):
+        drawing.line(run, WINE, 2.75) if run[1:] else drawing.dot(run[0], 2.5, WINE)
+    for year in set(series.corrected) & known.keys():
+        drawing.dot(at(year, known[year]), 4, WINE, open=True)
+    if path:
+        median = [at(last, known[last]), *(at(step["year"], step["forecast"]) for step in path)]
+        drawing.line(median, WINE, 2.5, "2 3")
+        _name_edges(drawing, path[-1], up, width - right + 8, phone, language)
+    drawing.dot(at(last, known[last]), 4.5, WINE)
+    above = known[last] > known.get(last - 1, 0)
+    place = at(last, known[last])
+    drawing.text((place[0] - 6, place[1] + (-16 if above else 18)), write(known[last], 2), WINE, "end", bold=True)
+    drawing.stops = [at(*point) for point in known.items()] + [at(step["year"], step["forecast"]) for step in path]
+    return drawing
 
 
-def _frame(axes: Axes, unit: str, language: Language) -> None:
-    """Horizontal hair lines, numbers as the reader writes them, the unit above the axis instead of beside it."""
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(GREY)
-    axes.grid(axis="y", color="#e4e0dc", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.tick_params(colors=GREY, length=0)
-    axes.set_title(unit, loc="left", fontsize=10, color=GREY)
-    axes.xaxis.set_major_locator(MultipleLocator(10))
-    axes.yaxis.set_major_formatter(
-        FuncFormatter(lambda value, _: number(value, 2 if axes.get_ylim()[1] < 2 else 1, language))
-    )
+def _name_edges(
+    drawing: Drawing, step: Mapping[str, Any], up: Scale, x: float, phone: bool, language: Language
+) -> None:
+    """What the fan and its median reach in the last year, at its edge; on a phone the numbers alone."""
+    names = [(step["forecast"], WORDS["in"][language].format(year=step["year"]), WINE)]
+    for level, (low, high) in step["bands"].items():
+        names += [(high, WORDS["band"][language].format(level=level), GREY), (low, "", GREY)]
+    heights = apart([up(price) for price, _, _ in names], 18, 44, drawing.height - 30)
+    for (price, words, colour), height in zip(names, heights, strict=True):
+        text = number(price, 2, language) + (f"  {words}" if words and not phone else "")
+        drawing.text((x, height), text, colour, bold=colour == WINE, size=13)
 
 
-def _draw_fan(axes: Axes, history: pd.DataFrame, forecast: pd.DataFrame, language: Language) -> None:
-    """The fan starts at the last price, so that it opens where history ends; each band is named at its edge."""
-    last = history.iloc[-1]
-    years = [last["year"], *forecast["year"]]
-    for level, colour in FAN.items():
-        lower, upper = SIDES[level]
-        low = [last["price_usd_kg"], *forecast[lower]]
-        high = [last["price_usd_kg"], *forecast[upper]]
-        axes.fill_between(years, low, high, color=colour, linewidth=0)
-        label = BAND[language].format(level=level)
-        axes.annotate(
-            label, (years[-1], high[-1]), (6, 0), textcoords="offset points", va="center", fontsize=9, color=GREY
-        )
-    axes.plot(years, [last["price_usd_kg"], *forecast["forecast"]], color=WINE, linewidth=2, linestyle=(0, (2, 1.4)))
-    axes.annotate(
-        MEDIAN[language],
-        (years[-1], forecast["forecast"].iloc[-1]),
-        (6, 0),
-        textcoords="offset points",
-        va="center",
-        fontsize=9,
-        color=WINE,
-    )
+def _upward(values: Sequence[float], bottom: float, top: float) -> Scale:
+    """A scale that holds `values`: from zero, or where they are all far above it from a round number below them."""
+    low, high = min(values), max(values)
+    if low > 0.4 * high:
+        steps = Scale(low - 0.08 * (high - low or high), high, 0, 1).ticks(7)
+        step = steps[1] - steps[0] if steps[1:] else high
+        low = max(0.0, steps[0] - (step if steps[0] >= low else 0))
+    else:
+        low = min(0.0, low)
+    return Scale(low, high + 0.02 * (high - low or 1), bottom, top)
 
 
-def svg(figure: Figure) -> str:
-    """The figure as SVG text that fills the width it is given; the same figure gives the same bytes."""
-    text = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": "vindima"}):
-        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-    drawing = text.getvalue()
-    return drawing[drawing.index("<svg") :]
+FROM: Mapping[Language, str] = {"pt": "{unit} (o eixo começa em {low})", "en": "{unit} (the axis begins at {low})"}
 
 
-def save_svg(figure: Figure, path: Path) -> None:
-    """Write the figure as an SVG file."""
-    files.write(path, svg(figure))
+def _from(unit: str, up: Scale, language: Language) -> str:
+    """The unit above an axis, and where the axis begins unless that is zero."""
+    if not up.low:
+        return unit
+    low = number(up.low, next((n for n in range(3) if abs(round(up.low, n) - up.low) < 1e-9), 2), language)
+    return FROM[language].format(unit=unit, low=low)
 
 
-def png(figure: Figure) -> bytes:
-    """The figure as PNG, 1,440 pixels wide."""
-    data = io.BytesIO()
-    figure.savefig(data, format="png", dpi=160, metadata={"Software": None})
-    return data.getvalue()
+def alone(drawn: Drawing, title: str, source: str) -> Drawing:
+    """A drawing that is shown by itself: what it is called above it, where it is from below."""
+    lines = wrap(source, round(drawn.width / 6.6))
+    whole = Drawing(drawn.width + 40, drawn.height + 74 + 17 * len(lines))
+    whole.box(0, 0, whole.width, whole.height, "#fff")
+    whole.text((20, 26), title, INK, bold=True, size=20)
+    whole.put(drawn, 20, 50)
+    for count, line in enumerate(lines):
+        whole.text((20, drawn.height + 66 + 17 * count), line, size=12)
+    return whole
+
+
+def record(rows: Sequence[Mapping[str, Any]], unit: str, language: Language, width: float) -> Drawing:
+    """Past forecasts as ranges of 80 in 100 with their median, and the price that came as a dot, open where missed.
+
+    `rows` hold year, q10, q50, q90 and actual, one year each, in order. A stop for each.
+    """
+    drawing = Drawing(width, 240)
+    years = [row["year"] for row in rows]
+    across = Scale(years[0] - 0.5, years[-1] + 0.5, 44, width - 8)
+    up = _upward([row[name] for row in rows for name in ("q10", "q90", "actual")], 210, 30)
+    drawing.text((0, 10), _from(unit, up, language), size=12 if width < HALF else None)
+    drawing.levels(up, 44, width - 8, partial(number, language=language), 5)
+    drawing.years(across, 210)
+    half = min(14.0, (width - 52) / len(rows) * 0.36)
+    for row in rows:
+        x = across(row["year"])
+        drawing.box(x - half, up(row["q90"]), 2 * half, up(row["q10"]) - up(row["q90"]), FAN[80], 2)
+        drawing.line([(x - half, up(row["q50"])), (x + half, up(row["q50"]))], WINE, 2)
+        missed = not row["q10"] <= row["actual"] <= row["q90"]
+        drawing.dot((x, up(row["actual"])), 4.5, OCHRE if missed else INK, open=missed)
+    drawing.stops = [(across(row["year"]), up(row["actual"])) for row in rows]
+    return drawing
+
+
+def price_and_mix(
+    levels: Mapping[int, tuple[float, float]], language: Language, width: float
+) -> Drawing:
+    """A total's price at the same mix of countries against its unit value, 100 in the first year.
+
+    `levels` hold both (price, unit value), 1 in the first year, by year; what is between the lines is the mix. A stop
+    for each year.
+    """
+    drawing = Drawing(width, 240)
+    years = list(levels)
+    right = 64.0 if width < HALF else 160.0
+    across = Scale(years[0], years[-1], 44, width - right)
+    lines = {name: [100 * levels[year][side] for year in years] for side, name in enumerate(("price", "unit_value"))}
+    up = Scale(min(map(min, lines.values())) * 0.97, max(map(max, lines.values())) * 1.02, 210, 30)
+    drawing.text((0, 10), f"{years[0]} = 100")
+    drawing.levels(up, 44, width - right, partial(number, language=language), 5)
+    drawing.years(across, 210)
+    points = {name: [(across(year), up(value)) for year, value in zip(years, line, strict=True)] for name, line in lines.items()}
+    drawing.area(points["price"], points["unit_value"], "#efe6e8")
+    heights = apart([points[name][-1][1] for name in points], 34, 34, 200)
+    for (name, line), height in zip(points.items(), heights, strict=True):
+        colour = BLUE if name == "price" else WINE
+        drawing.line(line, colour, 2.25)
+        drawing.dot(line[-1], 4, colour)
+        x = width - right + 10
+        drawing.text((x, height - 7), number(lines[name][-1], 1, language), colour, bold=True)
+        words = WORDS[name][language].split(", ") if right > 100 else [WORDS[name][language].split(",")[0]]
+        drawing.text((x, height + 9), words[-1] if words[1:] else words[0], colour, size=12)
+    drawing.stops = points["unit_value"]
+    return drawing
+
+
+def compared(lines: Sequence[tuple[str, History]], unit: str, language: Language, width: float) -> Drawing:
+    """The history of up to four series and, dotted, their forecasts, each named at its end. Stops as of `fan`.
+
+    Every year that any of them has is a stop, at the height of the first of them that has a price in it.
+    """
+    phone = width < TABLET
+    drawing = Drawing(width, 300 if phone else 360)
+    right = 92.0 if phone else 240.0
+    every = sorted({year for _, series in lines for year in [*series.known, *(s["year"] for s in series.path)]})
+    values = [price for _, series in lines for price in [*series.known.values(), *(s["forecast"] for s in series.path)]]
+    across, up = Scale(every[0], every[-1], 44, width - right), _upward(values, drawing.height - 30, 36)
+    drawing.text((0, 10), _from(unit, up, language), size=12 if phone else None)
+    drawing.levels(up, 44, width - right, partial(number, language=language), 6)
+    drawing.years(across, drawing.height - 30)
+    ends = []
+    for (_, series), (colour, dash) in zip(lines, COMPARED, strict=False):
+        known = series.known
+        years = range(min(known), max(known) + 1)
+        for run in gaps([(across(year), up(known[year])) if year in known else None for year in years]):
+            drawing.line(run, colour, 2.25, dash)
+        last = max(known)
+        path = [(last, known[last]), *((step["year"], step["forecast"]) for step in series.path)]
+        if path[1:]:
+            drawing.line([(across(year), up(price)) for year, price in path], colour, 2.25, "2 3")
+        ends.append(up(path[-1][1]))
+        drawing.dot((across(last), up(known[last])), 4, colour)
+    rows = [wrap(name, 12 if phone else 34)[:3] for name, _ in lines]
+    gap = 17 * max(map(len, rows)) + 4
+    for height, words, (colour, _) in zip(apart(ends, gap, 24, drawing.height - 44), rows, COMPARED, strict=False):
+        for count, word in enumerate(words):
+            y = height + 15 * (count - (len(words) - 1) / 2)
+            drawing.text((width - right + 10, y), word, colour, bold=True, size=13)
+    for year in every:
+        first = next(of for of in (_at(series, year) for _, series in lines) if of is not None)
+        drawing.stops.append((across(year), up(first)))
+    return drawing
+
+
+def _at(series: History, year: int) -> float | None:
+    """The price of a year, or what is forecast for it."""
+    ahead = {step["year"]: step["forecast"] for step in series.path}
+    return series.known.get(year, ahead.get(year))
+
+
+def then_and_now(before: float | None, now: float, low: float, high: float, language: Language, width: float) -> Drawing:
+    """A price ten years ago, open, and now, filled, on a scale from `low` to `high`; a row of the table of countries."""
+    drawing = Drawing(width, 22)
+    across = Scale(low, high, 48, width - 48)
+    drawing.line([(48, 11), (width - 48, 11)], "#efebe7")
+    if before is not None:
+        drawing.line([(across(before), 11), (across(now), 11)], THIN, 1.5)
+        drawing.dot((across(before), 11), 4.5, THIN, open=True)
+    drawing.dot((across(now), 11), 5, WINE)
+    side = 1 if before is None or now >= before else -1
+    drawing.text((across(now) + 9 * side, 11), number(now, 2, language), WINE, "start" if side > 0 else "end", bold=True)
+    return drawing
+
+
+def moved(
+    baseline: Mapping[str, Any], scenario: Mapping[str, Any] | None, scale: tuple[float, float], language: Language, width: float
+) -> Drawing:
+    """A forecast as it is, open, and as a scenario moves it, filled, each over its range of 80 in 100 if it has one.
+
+    `scale` is the lowest and highest price that the row has room for.
+    """
+    drawing = Drawing(width, 66)
+    across = Scale(*scale, 8, width - 8)
+    shown = scenario or baseline
+    band = shown["bands"].get(80)
+    drawing.line([(8, 34), (width - 8, 34)], "#d9d3ce")
+    if band:
+        drawing.box(across(band[0]), 27, across(band[1]) - across(band[0]), 14, FAN[80], 2)
+        for side, anchor in zip(band, ("start", "end"), strict=True):
+            drawing.text((across(side), 54), number(side, 2, language), anchor=anchor, size=13, halo=False)
+    places = apart([across(baseline["forecast"]), across(shown["forecast"])], 48, 20, width - 20)
+    if scenario:
+        drawing.line([(across(baseline["forecast"]), 34), (across(scenario["forecast"]), 34)], INK, 1.5)
+        drawing.text((places[0], 12), number(baseline["forecast"], 2, language), anchor="middle", halo=False)
+    drawing.dot((across(baseline["forecast"]), 34), 6, GREY, open=True)
+    if scenario:
+        drawing.dot((across(scenario["forecast"]), 34), 6.5, WINE)
+    x = places[1] if scenario else across(shown["forecast"])
+    drawing.text((x, 12), number(shown["forecast"], 2, language), WINE, "middle", bold=True, halo=False)
+    return drawing
+

@@ -128,6 +128,14 @@ class Drawing:
             self.line([(begin, scale(tick)), (end, scale(tick))], GRID)
             self.text((begin - 8, scale(tick)), written(tick, decimals(ticks)), anchor="end")
 
+    def put(self, other: "Drawing", x: float, y: float) -> None:
+        """Another drawing as a part of this one, its corner at `x`, `y`."""
+        self._parts.append(f'<g transform="translate({_short(x)} {_short(y)})">{"".join(other._parts)}</g>')
+
+    def _repr_svg_(self) -> str:
+        """The drawing as a notebook shows it."""
+        return self.svg()
+
     def svg(self, size: str | None = None) -> str:
         """The drawing as SVG text; `size` names the width of the page that shows it."""
         shown = f' data-size="{size}" aria-hidden="true" focusable="false"' if size else ""

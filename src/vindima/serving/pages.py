@@ -27,6 +27,7 @@ from vindima.serving.answers import LANGUAGES
 from vindima.serving.current import LOOK_SECONDS, Current
 
 LANGUAGE_COOKIE = "vindima-language"
+TEMPLATES = Path(__file__).parent / "templates" / "voila"
 ONLY_OURS = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
 
 
@@ -55,7 +56,7 @@ class StartPage(JupyterHandler):
         wanted = chosen if chosen in LANGUAGES else asked.best_match(LANGUAGES)
         language: Language = "en" if wanted == "en" else "pt"
         if self.get_query_argument("lang", None) == language:
-            self.set_cookie(LANGUAGE_COOKIE, language, expires_days=365, samesite="Lax", httponly=True)
+            self.set_cookie(LANGUAGE_COOKIE, language, expires_days=365, samesite="Lax")  # the reports' script reads it
         self.current.look()
         if self.current.answers is None:
             raise tornado.web.HTTPError(503, self.current.refused or "")
@@ -72,6 +73,11 @@ class Reports(Voila):
     @default("config_file_paths")
     def _beside_the_project(self) -> list[str]:
         return [str(paths.ROOT), *jupyter_config_path()]
+
+    def setup_template_dirs(self) -> None:
+        """Ours comes before Voila's of the same name."""
+        super().setup_template_dirs()
+        self.template_paths.insert(0, str(TEMPLATES))
 
     def init_handlers(self) -> list[tuple[Any, ...]]:
         """Ours come before Voila's of the same address."""

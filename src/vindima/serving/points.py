@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
-from vindima.serving.charts import GREY
+from vindima.serving.drawing import GREY
 
 PLACES = (
     ("left", (6, 0)), ("right", (-6, 0)), ("center", (0, 9)), ("center", (0, -9)),

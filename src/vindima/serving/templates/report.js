@@ -91,7 +91,8 @@ async function download(button) {
 
 // ---- a new page in the place of the old one, part by part, so that focus, folds and a slider in the hand stay
 
-const kept = (node, name) => (name === "open" && node.nodeName === "DETAILS") ||
+const OWN = ["data-opened", "data-wanted", "data-connected"];
+const kept = (node, name) => OWN.includes(name) || (name === "open" && node.nodeName === "DETAILS") ||
   ((name === "value" || name === "hidden") && node.matches("[data-kept]"));
 
 function morph(from, to) {
@@ -131,7 +132,10 @@ function said(page) {
 function asked(page) {
   const all = new URLSearchParams();
   for (const form of page.querySelectorAll("form[data-choices]"))
-    for (const [name, value] of new FormData(form)) if (value !== "") all.append(name, value);
+    for (const [name, value] of new FormData(form)) {
+      const start = form.elements[name]?.dataset?.start;
+      if (value !== "" && (start === undefined || Number(start) !== Number(value))) all.append(name, value);
+    }
   return all;
 }
 
@@ -152,7 +156,8 @@ const inAddress = (choices) => {
 
 function choose(page) {
   const choices = asked(page);
-  if (page.dataset.files) return void location.assign(`${page.dataset.files.replace("*", fileOf(choices))}`);
+  const files = page.querySelector("form[data-files]");
+  if (files) return void location.assign(files.dataset.files.replace("*", fileOf(choices)));
   history.replaceState(null, "", inAddress(choices));
   ask(page, choices);
 }
@@ -167,9 +172,8 @@ function fromAddress(page) {
 function chooseLanguage(page, language) {
   document.cookie = `${COOKIE}=${language}; path=/; max-age=31536000; samesite=lax`;
   page.dataset.wanted = language;
-  if (page.others?.[language]) takeOther(page, language);
-  const choices = asked(page);
-  ask(page, choices);
+  if (page.model) ask(page, asked(page));
+  else takeOther(page, language);
 }
 
 // the page comes in both languages; which one the reader sees is decided before it is drawn
@@ -221,13 +225,17 @@ function start(page) {
   page.addEventListener("focusout", (event) => event.target.matches("[data-tips]") && hideTip(event.target));
   page.addEventListener("input", (event) => {
     if (event.target.matches("[data-filter]")) return filter(event.target);
-    if (event.target.closest("form[data-choices]")) choose(page);
+    if (event.target.type === "range") choose(page);
+  });
+  page.addEventListener("change", (event) => {
+    if (event.target.closest("form[data-choices]") && event.target.type !== "range") choose(page);
   });
   page.addEventListener("submit", (event) => event.preventDefault());
   page.addEventListener("click", (event) => {
-    const button = event.target.closest("[data-download], [data-language], [data-drop], [data-copy]");
+    const button = event.target.closest("[data-download], [data-language], [data-drop], [data-copy], [data-open]");
     if (!button) return;
     if (button.dataset.download) download(button);
+    if (button.dataset.open) page.querySelector(button.dataset.open).toggleAttribute("data-opened");
     if (button.dataset.copy !== undefined) navigator.clipboard?.writeText(location.href);
     if (button.dataset.language && live) {
       event.preventDefault();
