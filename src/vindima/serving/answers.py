@@ -53,7 +53,8 @@ class Answers:
 
     `data` is the SQLite file of the set, `identity` names the set. `provenance` is `{vintage, cutoff, model,
     model_sha256, source}`; `horizon` the longest that is forecast; `columns` and `known_values` what each collected
-    table has. Raises VindimaError where `data` is not the tables that are expected.
+    table has; `collected` when the figures came (`retrieved_at`), the `revisions` of them, and when the second source
+    was extracted (`comexstat`). Raises VindimaError where `data` is not the tables that are expected.
     """
 
     def __init__(self, data: bytes, identity: str) -> None:
@@ -69,6 +70,7 @@ class Answers:
             self.provenance: dict[str, Any] = about["provenance"]
             self.base_year: int = about["base_year"]
             self.horizon: int = about["horizon"]
+            self.collected: dict[str, Any] = about["collected"]
             self._known = about.get("known_prediction")
             self._read_small_tables()
         except (sqlite3.Error, ValueError, KeyError, IndexError) as error:

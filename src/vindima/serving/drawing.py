@@ -180,12 +180,14 @@ def chart(
     tips: Sequence[str] = (),
     file: str = "",
     alone: Drawing | None = None,
+    across: int | None = None,
 ) -> Markup:
     """A chart as a page holds it: `draw` for each of `widths`, the smallest first.
 
     `label` says what the chart says, for those who do not see it. `tips` are shown one at a time at the stops of the
     drawing: under the pointer or finger, and by the arrow keys; the last is the one that is read first. `alone` is
-    the drawing that a reader downloads, as `file`.
+    the drawing that a reader downloads, as `file`. Where stops lie above one another, `across` says how many are in a
+    row: the nearest counts in both directions, and the keys for up and down go a row.
     """
     sizes = ("narrow", "middle", "wide")[: len(widths)] if len(widths) != 2 else ("narrow", "wide")
     drawn = [draw(width) for width in widths]
@@ -204,6 +206,7 @@ def chart(
             f'role="slider" tabindex="0" aria-label="{escape(label)}" aria-valuemin="1" aria-valuemax="{len(tips)}" '
             f'aria-valuenow="{len(tips)}" aria-valuetext="{escape(_plain(tips[-1]))}" '
             f'data-tips="{escape(json.dumps(list(tips), ensure_ascii=False))}"'
+            + (f' data-across="{across}"' if across else "")
         )
     kept = f'<template data-file="{escape(file)}">{alone.svg()}</template>' if alone else ""
     return Markup(f'<div class="chart of{len(widths)}"><div {role}>{inside}</div>{kept}</div>')  # noqa: S704

@@ -1,63 +1,104 @@
 """The figures of the data-quality report: what is there, what adds up, what a second source says."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import itertools
+import math
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-import numpy as np
-import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch, Rectangle
-from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
+from markupsafe import Markup
 
-from vindima.etl.crosscheck import unit_values
 from vindima.ingestion.catalogue import TABLES
 from vindima.labels import Language, number, percent
-from vindima.serving.charts import GREY, WINE, house_style
+from vindima.serving.drawing import (
+    BLUE,
+    GREY,
+    GRID,
+    INK,
+    PAIRED,
+    THIN,
+    WINE,
+    Drawing,
+    Point,
+    Scale,
+    chart,
+)
 
-DARK = "#8d8885"
-SAND = "#b08d57"
-ROSE = "#d39fae"
-NOTHING = "#faf7f5"
-SHADES = ListedColormap([NOTHING, "#edd9de", "#d9a9b6", "#bd6f85", "#9c3f5c", WINE])
-"""From no figure above zero to as many rows with one as the table ever had."""
+SHADES = ("#f4efec", "#edd9de", "#d9a9b6", "#bd6f85", "#9c3f5c", WINE)
+"""From no figure above zero to as many as the table ever had."""
+PALE, ROSE = "#cfc8c3", "#dba9b7"
+ROUNDING = 20
+"""Units (litres or kilograms) up to which a total that does not add up is put down to rounding."""
+LARGE = 0.1
+"""Share of a price from which its correction is told apart from the small ones."""
+LABELLED = 2
+"""Prices whose correction is told in the chart itself, the largest ones."""
+LINE = 17
+"""Pixels from one line of small text to the next."""
+STEP = 6
+"""Pixels between the places that are tried for a label."""
+SMALL = 13
 
-WORDS = {
-    "rows": {"pt": "linhas com valor", "en": "rows with a figure"},
-    "none": {"pt": "nenhuma", "en": "none"},
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom, in pixels."""
+Segment = tuple[Point, Point]
+Rows = Sequence[Mapping[str, Any]]
+
+WORDS: Mapping[str, Mapping[Language, str]] = {
     "most": {"pt": "o máximo da tabela", "en": "the table's most"},
+    "none": {"pt": "nenhum valor acima de zero", "en": "no figure above zero"},
     "not_available": {"pt": "não disponível (nd)", "en": "not available (nd)"},
     "withheld": {"pt": "retido (*): só totais", "en": "withheld (*): totals only"},
+    "unpublished": {"pt": "não publicado", "en": "not published"},
+    "above_zero": {"pt": "valores acima de zero: {count}", "en": "figures above zero: {count}"},
+    "table_most": {"pt": "o máximo da tabela: {most}", "en": "the table's most: {most}"},
+    "cells_corrected": {"pt": "células corrigidas: {count}", "en": "cells corrected: {count}"},
+    "coverage": {
+        "pt": "Tabelas por ano, de {first} a {last}, mais escuras onde há mais valores. {gaps}",
+        "en": "Tables by year, {first} to {last}, darker where there are more figures. {gaps}",
+    },
     "published": {"pt": "como publicado", "en": "as published"},
-    "used": {"pt": "em uso, corrigido", "en": "in use, corrected"},
-    "price": {"pt": "exportação de vinhos, US$ FOB por kg", "en": "exports of wine, US$ FOB a kilogram"},
-    "country_years": {"pt": "países por ano, exportação de vinhos", "en": "countries a year, exports of wine"},
-    "equal": {"pt": "igual ao Comex Stat como publicado", "en": "equal to Comex Stat as published"},
+    "used": {"pt": "corrigido", "en": "corrected"},
+    "unit": {"pt": "Exportação de vinhos, US$ FOB por kg", "en": "Exports of wine, US$ FOB a kilogram"},
+    "price": {
+        "pt": "Preço do quilo de vinho exportado de {first} a {last}, como publicado e corrigido. {jumps} "
+        "As duas linhas terminam em {published} e {used}.",
+        "en": "Price of a kilogram of exported wine from {first} to {last}, as published and corrected. {jumps} "
+        "The two lines end at {published} and {used}.",
+    },
+    "jump": {
+        "pt": "Em {year}, {published} como publicado e {used} corrigido.",
+        "en": "In {year}, {published} as published and {used} corrected.",
+    },
+    "country_years": {"pt": "Países por ano", "en": "Countries a year"},
+    "equal": {"pt": "igual como publicado", "en": "equal as published"},
     "corrected": {"pt": "igual depois da correção", "en": "equal once corrected"},
     "rest": {"pt": "diferença pequena, mantida", "en": "small difference, left"},
-    "gap": {
-        "pt": "total publicado menos a soma das partes, % do total",
-        "en": "published total less the sum of its parts, % of the total",
+    "agreement": {
+        "pt": "Países por ano na exportação de vinhos, de {first} a {last}: {equal} iguais ao Comex Stat como "
+        "publicados, {corrected} depois da correção, {rest} com uma diferença pequena, a maioria de {from} a {to}.",
+        "en": "Countries by year in exports of wine, {first} to {last}: {equal} equal to Comex Stat as published, "
+        "{corrected} once corrected, {rest} with a small difference, most of them from {from} to {to}.",
+    },
+    "parts_more": {"pt": "as partes somam mais que o total", "en": "the parts add up to more than the total"},
+    "total_more": {"pt": "o total é maior", "en": "the total is larger"},
+    "rounding": {"pt": "diferença de até {few} unidades", "en": "{few} units or fewer"},
+    "total": {"pt": "total impresso: {value} {unit}", "en": "printed total: {value} {unit}"},
+    "parts": {"pt": "soma das partes: {value} {unit}", "en": "sum of the parts: {value} {unit}"},
+    "gaps": {
+        "pt": "Totais que não são a soma das suas partes, por grupo e ano, de {first} a {last}. A maior diferença: "
+        "{name}, {year}, {share} do total.",
+        "en": "Totals that are not the sum of their parts, by group and year, {first} to {last}. The largest gap: "
+        "{name}, {year}, {share} of the total.",
+    },
+    "flagged": {"pt": "marcas", "en": "flags"},
+    "explained": {"pt": "explicadas pelo registro", "en": "explained by the register"},
+    "of_them": {"pt": "{explained} de {flagged}", "en": "{explained} of {flagged}"},
+    "flags": {
+        "pt": "Marcas por verificação, com as que o registro explica: {each}.",
+        "en": "Flags by check, with those that the register explains: {each}.",
     },
 }
-
-
-@contextmanager
-def _figure(height: float) -> Iterator[tuple[Figure, Axes]]:
-    """A figure in the hand of the house: no frame, grey numbers, the unit above the axis."""
-    with house_style():
-        figure = Figure(figsize=(9, height), layout="constrained")
-        axes = figure.add_subplot()
-        axes.spines[["top", "right", "left"]].set_visible(False)
-        axes.spines["bottom"].set_color(GREY)
-        axes.tick_params(colors=GREY, length=0)
-        axes.set_axisbelow(True)
-        yield figure, axes
-
-
-def _named(axes: Axes, key: str, language: Language) -> None:
-    axes.set_title(WORDS[key][language], loc="left", fontsize=10, color=GREY)
 
 
 def table_title(table: str, language: Language) -> str:
@@ -65,109 +106,509 @@ def table_title(table: str, language: Language) -> str:
     return {"pt": TABLES[table].title_pt, "en": TABLES[table].title_en}[language]
 
 
-def coverage(counts: pd.DataFrame, language: Language) -> Figure:
-    """Table × year: how many rows have a figure above zero, by the table's own most; what was withheld or missing.
+def dollars(price: float, language: Language) -> str:
+    """3.25, 'pt' → 'US$ 3,25', in one piece."""
+    return f"US$\u00a0{number(price, 2, language)}"
 
-    `counts` holds `table, year, above_zero, not_available, withheld, cells` as in reports/counts.csv.
+
+def clause(text: str) -> str:
+    """What a sentence of the register begins with: 'Guyana is missing; others are short. …' → 'Guyana is missing'."""
+    ends = [place for mark in ("; ", ": ", ". ") if (place := text.find(mark)) > 0]
+    return text[: min(ends, default=len(text))].rstrip(".")
+
+
+def wide(words: str, size: float = 14, bold: bool = False) -> float:
+    """Pixels that words are wide in the widest of the fonts, a little more rather than less."""
+    letters = sum(0.37 if sign in " .,:;'|!()-ijlftr" else 0.95 if sign in "mwMW%" else 0.65 for sign in words)
+    return letters * size * (1.1 if bold else 1)
+
+
+# ---- coverage
+
+
+def is_gap(row: Mapping[str, Any]) -> str | None:
+    """The mark that most cells of a table and year have in the place of a number: `not_available`, `withheld`."""
+    return next((status for status in ("not_available", "withheld") if row[status] > row["cells"] / 2), None)
+
+
+def coverage(counts: Rows, gaps_said: str, language: Language) -> Markup:
+    """Table × year: how many figures above zero, by the table's own most; what was withheld or missing.
+
+    `counts` are rows of reports/counts.csv; `gaps_said` says which years are missing.
     """
-    tables = list(dict.fromkeys(counts["table"]))
-    wide = counts.pivot(index="table", columns="year", values="above_zero").loc[tables]
-    shares = wide.div(wide.max(axis=1).clip(lower=1), axis=0)
-    years = wide.columns.to_numpy()
-    with _figure(0.32 * len(tables) + 1.3) as (figure, axes):
-        edges = (np.append(years, years[-1] + 1) - 0.5, np.arange(len(tables) + 1) - 0.5)
-        axes.pcolormesh(*edges, shares.to_numpy(dtype=float), cmap=SHADES, vmin=0, vmax=1, edgecolor="white", lw=0.6)
-        for status, colour in (("not_available", DARK), ("withheld", SAND)):
-            mostly = counts[counts[status] > counts["cells"] / 2]
-            for table, year in zip(mostly["table"].tolist(), mostly["year"].tolist(), strict=True):
-                axes.add_patch(
-                    Rectangle((year - 0.47, tables.index(table) - 0.46), 0.94, 0.92, color=colour, linewidth=0)
-                )
-        axes.invert_yaxis()
-        axes.spines["bottom"].set_visible(False)
-        axes.set_yticks(range(len(tables)), [table_title(table, language) for table in tables], fontsize=9)
-        axes.xaxis.set_major_locator(MultipleLocator(10))
-        _named(axes, "rows", language)
-        keys = [(NOTHING, "none"), (WINE, "most"), (DARK, "not_available"), (SAND, "withheld")]
-        patches = [Patch(facecolor=c, edgecolor="#ddd5d0", label=WORDS[word][language]) for c, word in keys]
-        figure.legend(handles=patches, loc="outside lower left", ncols=4, frameon=False, fontsize=9, labelcolor=GREY)
-        return figure
+    tables = list(dict.fromkeys(row["table"] for row in counts))
+    first, last = (pick(row["year"] for row in counts) for pick in (min, max))
+    years = range(first, last + 1)
+    cells = {(row["table"], row["year"]): row for row in counts}
+    most = {table: max(row["above_zero"] for row in counts if row["table"] == table) for table in tables}
+
+    def draw(width: float) -> Drawing:
+        beside = width > 600
+        left, room, tall = (
+            (max(wide(table_title(t, language)) for t in tables) + 8, 24, 20) if beside else (0, 42, 16)
+        )
+        top = _legend_height(width, _coverage_legend(language)) + 8
+        drawing = Drawing(width, top + room * len(tables) + 30)
+        _legend(drawing, _coverage_legend(language))
+        across = (width - left) / len(years)
+        shaded: dict[str, list[str]] = {}
+        for place, table in enumerate(tables):
+            down = top + room * place + (0 if beside else room - tall)
+            name_at = (left - 8, down + tall / 2) if beside else (0, down - 11)
+            drawing.text(name_at, table_title(table, language), INK, "end" if beside else "start")
+            for year in years:
+                x, row = left + across * (year - first), cells.get((table, year))
+                drawing.stops.append((x + across / 2, down + tall / 2))
+                mark = "unpublished" if row is None else is_gap(row)
+                if mark:
+                    _swatch(drawing, mark, x + 0.5, down, across - 1, tall)
+                elif row is not None:
+                    step = math.ceil(row["above_zero"] / max(most[table], 1) * (len(SHADES) - 1))
+                    shaded.setdefault(SHADES[step], []).append(
+                        f"M{x + 0.5:.1f} {down:.0f}h{across - 1:.1f}v{tall}h-{across - 1:.1f}z"
+                    )
+        for colour, path in shaded.items():
+            drawing.add("path", d="".join(path), fill=colour)
+        scale = Scale(first - 0.5, last + 0.5, left, width)
+        _years(drawing, scale, top + room * len(tables) + 12)
+        return drawing
+
+    tips = [
+        _cell_tip(table, year, cells.get((table, year)), most[table], language) for table in tables for year in years
+    ]
+    label = WORDS["coverage"][language].format(first=first, last=last, gaps=gaps_said)
+    return chart(draw, label, tips=tips, across=len(years))
 
 
-def corrected_price(crosscheck: pd.DataFrame, language: Language) -> Figure:
-    """The yearly unit value of wine exports as published and as used, US$ FOB a kilogram."""
-    prices = unit_values(crosscheck)
-    published, used = prices["as published"], prices["in use"]
-    with _figure(3.4) as (figure, axes):
-        axes.grid(axis="y", color="#e4e0dc", linewidth=0.8)
-        axes.plot(published.index, published, color=SAND, linewidth=1.8, linestyle=(0, (3, 1.5)))
-        axes.plot(used.index, used, color=WINE, linewidth=2.2)
-        worst = (published / used).map(np.log).abs().nlargest(2)
-        for year in worst.index.tolist():
-            axes.annotate(
-                number(published[year], 2, language), (year, published[year]), (0, 5), textcoords="offset points",
-                ha="center", fontsize=9, color=SAND,
-            )  # fmt: skip
-            axes.annotate(
-                number(used[year], 2, language), (year, used[year]), (0, -13), textcoords="offset points",
-                ha="center", fontsize=9, color=WINE,
-            )  # fmt: skip
-        axes.set_ylim(bottom=0)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value, 1, language)))
-        _named(axes, "price", language)
-        lines = [axes.lines[0], axes.lines[1]]
-        names = [WORDS["published"][language], WORDS["used"][language]]
-        axes.legend(lines, names, frameon=False, fontsize=9, labelcolor=GREY, loc="upper left")
-        return figure
+def _cell_tip(table: str, year: int, row: Mapping[str, Any] | None, most: int, language: Language) -> str:
+    lines = [f"{table_title(table, language)}, {year}"]
+    mark = "unpublished" if row is None else is_gap(row)
+    if mark:
+        lines.append(WORDS[mark][language])
+    elif row is not None:
+        lines.append(WORDS["above_zero"][language].format(count=number(row["above_zero"], 0, language)))
+        lines.append(WORDS["table_most"][language].format(most=number(most, 0, language)))
+    if row is not None and row["corrected"]:
+        lines.append(WORDS["cells_corrected"][language].format(count=number(row["corrected"], 0, language)))
+    return "\n".join(lines)
 
 
-def agreement(crosscheck: pd.DataFrame, language: Language) -> Figure:
-    """Country-years of wine exports by how they agree with Comex Stat: as published, once corrected, not."""
-    kind = pd.Series("rest", index=crosscheck.index)
-    kind = kind.mask(crosscheck["verdict"] == "equal", "corrected")
-    kind = kind.mask(crosscheck["verdict_published"] == "equal", "equal")
-    shown = crosscheck.assign(kind=kind).groupby(["year", "kind"]).size().unstack(fill_value=0)
-    with _figure(3.4) as (figure, axes):
-        axes.grid(axis="y", color="#e4e0dc", linewidth=0.8)
-        below = np.zeros(len(shown))
-        for word, colour in (("equal", "#cfc8c3"), ("corrected", WINE), ("rest", ROSE)):
-            heights = shown.get(word, pd.Series(0, index=shown.index)).to_numpy()
-            axes.bar(shown.index, heights, bottom=below, color=colour, width=0.8, label=WORDS[word][language])
-            below = below + heights
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        _named(axes, "country_years", language)
-        axes.legend(frameon=False, fontsize=9, labelcolor=GREY, loc="upper left")
-        return figure
+def _coverage_legend(language: Language) -> list[tuple[str, str]]:
+    keys = ("none", "most", "not_available", "withheld", "unpublished")
+    return [(key, WORDS[key][language]) for key in keys]
 
 
-def total_gaps(totals: pd.DataFrame, names: Mapping[tuple[str, str], str], language: Language) -> Figure:
+def _swatch(drawing: Drawing, kind: str, x: float, y: float, width: float, height: float) -> None:
+    """The sign of a kind, the same in a chart and beside its words; no two differ by their colour alone."""
+    middle = y + height / 2
+    if kind in ("none", "most", "equal", "corrected", "explained", "flagged"):
+        colours = {
+            "none": SHADES[0],
+            "most": WINE,
+            "equal": PALE,
+            "corrected": WINE,
+            "explained": WINE,
+            "flagged": ROSE,
+        }
+        drawing.box(x, y, width, height, colours[kind])
+        if kind == "none":
+            drawing.add("rect", x=x + 0.5, y=y + 0.5, width=width - 1, height=height - 1, fill="none", stroke=PALE)
+    elif kind in ("not_available", "rest"):
+        drawing.add(
+            "rect", x=x + 0.5, y=y + 0.5, width=max(width - 1, 0), height=max(height - 1, 0), fill="#fff", stroke=GREY
+        )
+        if kind == "not_available":
+            drawing.line([(x + 1, y + height - 1), (x + width - 1, y + 1)], GREY)
+    elif kind == "withheld":
+        drawing.box(x, y, width, height, GREY)
+        drawing.add("circle", cx=x + width / 2, cy=middle, r=min(2, width / 3), fill="#fff")
+    elif kind == "unpublished":
+        drawing.line([(x + 1, middle), (x + width - 1, middle)], THIN, 1.5)
+    elif kind == "rounding":
+        drawing.dot((x + width / 2, middle), 3, GREY)
+    else:
+        drawing.dot((x + width / 2, middle), 6, WINE, open=kind == "total_more")
+
+
+def _legend_lines(width: float, entries: Sequence[tuple[str, str]]) -> list[list[tuple[str, str]]]:
+    lines: list[list[tuple[str, str]]] = [[]]
+    taken = 0.0
+    for entry in entries:
+        needed = 20 + wide(entry[1]) + 16
+        if lines[-1] and taken + needed - 16 > width:
+            lines.append([])
+            taken = 0
+        lines[-1].append(entry)
+        taken += needed
+    return lines
+
+
+def _legend_height(width: float, entries: Sequence[tuple[str, str]]) -> float:
+    return 22 * len(_legend_lines(width, entries))
+
+
+def _legend(drawing: Drawing, entries: Sequence[tuple[str, str]], top: float = 0) -> None:
+    """Signs with their words, in as many lines as they need."""
+    for count, line in enumerate(_legend_lines(drawing.width, entries)):
+        x, y = 0.0, top + 22 * count
+        for kind, words in line:
+            _swatch(drawing, kind, x, y + 4, 13, 13)
+            drawing.text((x + 20, y + 11), words)
+            x += 20 + wide(words) + 16
+
+
+def _years(drawing: Drawing, scale: Scale, down: float) -> None:
+    """The years under a chart whose cells are as broad as a year, without an axis."""
+    step = 10 if scale.high - scale.low > 30 else 5 if scale.high - scale.low > 12 else 1
+    for year in range(math.ceil(scale.low / step) * step, math.floor(scale.high) + 1, step):
+        half = wide(str(year)) / 2
+        drawing.text((min(max(scale(year), half), drawing.width - half), down), str(year), anchor="middle")
+
+
+# ---- the corrected price
+
+
+def jumps(prices: Rows) -> list[Mapping[str, Any]]:
+    """The years whose price the corrections move by more than `LARGE`, the most moved first."""
+    return sorted(
+        (row for row in prices if abs(row["used"] / row["published"] - 1) > LARGE),
+        key=lambda row: -abs(math.log(row["used"] / row["published"])),
+    )
+
+
+def corrected_price(prices: Rows, causes: Mapping[int, Sequence[str]], language: Language) -> Markup:
+    """The yearly unit value of wine exports as published and as used, US$ FOB a kilogram.
+
+    `prices` are `year, published, used`; `causes` what the register says of a year.
+    """
+    first, last = prices[0]["year"], prices[-1]["year"]
+    told = jumps(prices)[:LABELLED]
+    both = {name: [row[name] for row in prices] for name in ("published", "used")}
+
+    def draw(width: float) -> Drawing:
+        phone = width < 500
+        height, left, top = (330, 34, 30) if phone else (420, 38, 30)
+        drawing = Drawing(width, height)
+        across = Scale(first, max(last, first + 1), left + 12, width - 52)
+        down = Scale(0, 1.3 * max(both["published"] + both["used"]), height - 32, top + 8)
+        drawing.text((0, 8), WORDS["unit"][language])
+        drawing.levels(down, left, width, lambda value, places: number(value, places, language), 6)
+        drawing.years(across, height - 32)
+        lines = {name: [(across(row["year"]), down(row[name])) for row in prices] for name in both}
+        drawing.line(lines["published"], BLUE, 2, "5 4")
+        drawing.line(lines["used"], WINE, 2.75)
+        taken: list[Box] = []
+        for row in prices:
+            if row["used"] != row["published"]:
+                x, y = across(row["year"]), down(row["used"])
+                drawing.dot((x, y), 4, WINE, open=True)
+                taken.append((x - 5, y - 5, x + 5, y + 5))
+        segments = [pair for line in lines.values() for pair in itertools.pairwise(line)]
+        within = (left + 4, top, width, height - 36)
+        end = lines["used"][-1]
+        words = number(prices[-1]["used"], 2, language)
+        drawing.text((end[0] + 10, end[1]), words, WINE, bold=True)
+        taken.append((end[0] + 8, end[1] - 9, width, end[1] + 9))
+        for row in told:
+            said = number(row["used"], 2, language) + (f" {WORDS['used'][language]}" if row is told[0] else "")
+            at = (across(row["year"]), down(row["used"]))
+            _label(drawing, at, said, [], WINE, within, segments, taken)
+        for row in told:
+            name, price = WORDS["published"][language], number(row["published"], 2, language)
+            said = f"{row['year']}: {price}" if phone and row is not told[0] else f"{row['year']}, {name}: {price}"
+            why = [] if phone else textwrap.wrap("".join(causes.get(row["year"], [])[:1]), 38)
+            at = (across(row["year"]), down(row["published"]))
+            drawing.dot(at, 4, BLUE)
+            _label(drawing, at, said, why, BLUE, within, segments, taken)
+        drawing.stops = lines["used"]
+        return drawing
+
+    tips = [_price_tip(row, causes.get(row["year"], []), language) for row in prices]
+    words = [{name: dollars(row[name], language) for name in both} | {"year": row["year"]} for row in told]
+    said = " ".join(WORDS["jump"][language].format(**row) for row in words)
+    ends = {name: dollars(prices[-1][name], language) for name in both}
+    label = WORDS["price"][language].format(first=first, last=last, jumps=said, **ends)
+    return chart(draw, label, tips=tips)
+
+
+def _price_tip(row: Mapping[str, Any], causes: Iterable[str], language: Language) -> str:
+    lines = [str(row["year"])]
+    if row["used"] == row["published"]:
+        lines.append(f"{dollars(row['used'], language)} {WORDS['published'][language]}")
+        return "\n".join(lines)
+    lines += [f"{dollars(row[name], language)} {WORDS[name][language]}" for name in ("published", "used")]
+    return "\n".join([*lines, percent(row["used"] / row["published"] - 1, 1, language, plus=True), *causes])
+
+
+def _label(
+    drawing: Drawing,
+    at: Point,
+    heading: str,
+    why: Sequence[str],
+    colour: str,
+    within: Box,
+    segments: Sequence[Segment],
+    taken: list[Box],
+) -> None:
+    """Words about the point `at`, as near to it as they lie on no line and no other words; none where they cannot."""
+    broad = max(wide(heading, bold=True), *(wide(line, SMALL) for line in why), 0)
+    tall = LINE * (1 + len(why))
+    place = _free(at, broad, tall, within, segments, taken)
+    if place is None:
+        return
+    x, y = place
+    taken.append((x, y, x + broad, y + tall))
+    near = _nearest(at, taken[-1])
+    if math.dist(at, near) > 14:
+        drawing.line([at, near], THIN)
+    anchor, side = ("end", x + broad) if x + broad / 2 < at[0] - broad / 4 else ("start", x)
+    drawing.text((side, y + LINE / 2), heading, colour, anchor, bold=True)
+    for count, words in enumerate(why, 1):
+        drawing.text((side, y + LINE * (count + 0.5)), words, INK, anchor, size=SMALL)
+
+
+def _free(
+    at: Point, broad: float, tall: float, within: Box, segments: Sequence[Segment], taken: Sequence[Box]
+) -> Point | None:
+    """Left and top of the box nearest to `at` that touches none of `segments` and `taken`, in sight of it."""
+    left, top, right, bottom = within
+
+    def box(place: Point, more: float = 0) -> Box:
+        return place[0] - more, place[1] - more, place[0] + broad + more, place[1] + tall + more
+
+    def near(place: Point) -> Point:
+        return _nearest(at, box(place))
+
+    def is_free(place: Point) -> bool:
+        around = box(place, 6)
+        return (
+            not any(_overlap(around, other) for other in taken)
+            and not any(_touches(around, *segment) for segment in segments)
+            and not _hidden(at, near(place), segments, taken)
+        )
+
+    places = [
+        (left + STEP * across, top + STEP * down)
+        for across in range(int((right - left - broad) / STEP) + 1)
+        for down in range(int((bottom - top - tall) / STEP) + 1)
+    ]
+    return next(filter(is_free, sorted(places, key=lambda place: math.dist(at, near(place)))), None)
+
+
+def _hidden(at: Point, to: Point, segments: Sequence[Segment], taken: Sequence[Box]) -> bool:
+    """Whether a line from `at` would lead through another line or other words."""
+    begin = (at[0] + 0.1 * (to[0] - at[0]), at[1] + 0.1 * (to[1] - at[1]))
+    others = [box for box in taken if not _touches(box, at, at)]
+    return any(_cross(begin, to, *segment) for segment in segments) or any(_touches(box, begin, to) for box in others)
+
+
+def _nearest(at: Point, box: Box) -> Point:
+    return min(max(at[0], box[0]), box[2]), min(max(at[1], box[1]), box[3])
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _touches(box: Box, begin: Point, end: Point) -> bool:
+    """Whether a straight line from `begin` to `end` has a point in the box (Liang and Barsky)."""
+    enters, leaves = 0.0, 1.0
+    for axis in (0, 1):
+        length, low, high = end[axis] - begin[axis], box[axis] - begin[axis], box[axis + 2] - begin[axis]
+        if length == 0:
+            if low > 0 or high < 0:
+                return False
+            continue
+        near, far = sorted((low / length, high / length))
+        enters, leaves = max(enters, near), min(leaves, far)
+    return enters <= leaves
+
+
+def _cross(a: Point, b: Point, c: Point, d: Point) -> bool:
+    def side(p: Point, q: Point, r: Point) -> float:
+        return (q[0] - p[0]) * (r[1] - p[1]) - (q[1] - p[1]) * (r[0] - p[0])
+
+    return side(a, b, c) * side(a, b, d) < 0 and side(c, d, a) * side(c, d, b) < 0
+
+
+# ---- the second source
+
+
+def agreement(years: Rows, language: Language) -> Markup:
+    """Country-years of wine exports by how they agree with Comex Stat: `year, equal, corrected, rest`."""
+    kinds = ("equal", "corrected", "rest")
+    first, last = years[0]["year"], years[-1]["year"]
+
+    def draw(width: float) -> Drawing:
+        legend = [(kind, WORDS[kind][language]) for kind in kinds]
+        top, left = 30 + _legend_height(width, legend), 34
+        height = top + 250
+        drawing = Drawing(width, height)
+        _legend(drawing, legend)
+        drawing.text((0, top - 16), WORDS["country_years"][language])
+        down = Scale(0, max(sum(row[kind] for kind in kinds) for row in years), height - 32, top + 8)
+        drawing.levels(down, left, width, lambda value, places: number(value, places, language), 5)
+        across = Scale(first - 0.6, last + 0.6, left, width)
+        broad = 0.8 * (across(first + 1) - across(first))
+        for row in years:
+            below = 0
+            for kind in kinds:
+                if row[kind]:
+                    up = down(below + row[kind])
+                    _swatch(drawing, kind, across(row["year"]) - broad / 2, up, broad, down(below) - up)
+                below += row[kind]
+            drawing.stops.append((across(row["year"]), down(below)))
+        drawing.years(across, height - 32)
+        return drawing
+
+    tips = [
+        "\n".join([str(row["year"]), *(f"{row[kind]} {WORDS[kind][language]}" for kind in kinds if row[kind])])
+        for row in years
+    ]
+    sums = {kind: number(sum(row[kind] for row in years), 0, language) for kind in kinds}
+    label = WORDS["agreement"][language].format(first=first, last=last, **sums, **_bulk(years, "rest"))
+    return chart(draw, label, PAIRED, tips)
+
+
+def _bulk(years: Rows, kind: str) -> dict[str, int]:
+    """The shortest run of years that holds more than half of a kind, as `from` and `to`."""
+    half = sum(row[kind] for row in years) / 2
+    for length in range(1, len(years) + 1):
+        for begin in range(len(years) - length + 1):
+            run = years[begin : begin + length]
+            if sum(row[kind] for row in run) > half:
+                return {"from": run[0]["year"], "to": run[-1]["year"]}
+    return {"from": years[0]["year"], "to": years[-1]["year"]}
+
+
+# ---- totals
+
+
+def total_gaps(
+    totals: Rows, names: Mapping[tuple[str, str], tuple[str, str]], span: tuple[int, int], language: Language
+) -> Markup:
     """Printed totals that are not the sum of their parts, per cent of the total, by group and year.
 
-    `names` maps (table, group) to the words beside its line; gaps under one unit in a million are a small grey dot.
+    `totals` are those that differ, with what the register says as `cause`; `names` maps (table, group) to what the
+    group and its table are called; `span` is the first and last year of all totals.
     """
-    differs = totals[totals["verdict"] == "differs"]
-    lines = list(dict.fromkeys(zip(differs["table"], differs["group"], strict=True)))
-    with _figure(0.36 * len(lines) + 1.0) as (figure, axes):
-        for position, line in enumerate(lines):
-            axes.axhline(position, color="#e4e0dc", linewidth=0.8, zorder=0)
-            rows = differs[(differs["table"] == line[0]) & (differs["group"] == line[1])]
-            share = rows["difference"] / rows["published"]
-            large = share.abs() >= 1e-6
-            axes.plot(rows["year"][~large], [position] * int((~large).sum()), "o", color=GREY, markersize=3.5)
-            axes.scatter(
-                rows["year"][large], [position] * int(large.sum()), s=24 + 300 * share[large].abs(),
-                color=[WINE if value < 0 else SAND for value in share[large]], linewidth=0, alpha=0.85,
-            )  # fmt: skip
-            if large.any():
-                worst = share.abs().idxmax()
-                axes.annotate(
-                    percent(share[worst], 1, language), (int(rows["year"][worst]), position), (0, 9),
-                    textcoords="offset points", ha="center", fontsize=8, color=GREY,
-                )  # fmt: skip
-        axes.set_yticks(range(len(lines)), [names[line] for line in lines], fontsize=9)
-        axes.set_ylim(len(lines) - 0.4, -0.8)
-        axes.set_xlim(totals["year"].min() - 0.5, totals["year"].max() + 0.5)
-        axes.xaxis.set_major_locator(MultipleLocator(10))
-        _named(axes, "gap", language)
-        return figure
+    lines: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for row in totals:
+        lines.setdefault((row["table"], row["group"]), []).append(row)
+    ranked = sorted(lines.items(), key=lambda line: -max(_share(row) for row in line[1]))
+    kinds = [
+        kind for kind in ("parts_more", "total_more", "rounding") if any(gap_kind(row) == kind for row in totals)
+    ]
+    legend = [(kind, WORDS[kind][language].format(few=ROUNDING)) for kind in kinds]
+
+    def draw(width: float) -> Drawing:
+        beside = width > 800
+        left = max(wide(word, size) for pair in names.values() for word, size in zip(pair, (14, SMALL), strict=True))
+        left = min(left + 16, width / 2.4) if beside else 8
+        across = Scale(span[0] - 0.5, max(span[1], span[0] + 1) + 0.5, left + 10, width - 12)
+        top = _legend_height(width, legend) + 12
+        told = [_told(rows, across, width, language) for _, rows in ranked]
+        rooms = [
+            max(48, LINE * len(words) + 14)
+            if beside
+            else 38 + max(20 if all(gap_kind(row) == "rounding" for row in rows) else 40, LINE * len(words) + 14)
+            for (words, _), (_, rows) in zip(told, ranked, strict=True)
+        ]
+        drawing = Drawing(width, top + sum(rooms) + 34)
+        _legend(drawing, legend)
+        y = top
+
+        def radius(row: Mapping[str, Any]) -> float:
+            return min(3.5 + 11 * math.sqrt(_share(row)), 10, max(4.5, 0.85 * (across(1) - across(0))))
+
+        for (line, rows), (words, end), room in zip(ranked, told, rooms, strict=True):
+            middle = y + room / 2 + 4 if beside else y + (38 + room) / 2 + 2
+            drawing.line([(end + 10 if words else across.begin, middle), (across.end, middle)], GRID)
+            name, of_table = names[line]
+            drawing.text((0, middle - 9 if beside else y + 10), name, INK)
+            drawing.text((0, middle + 9 if beside else y + 27), of_table, size=SMALL)
+            for count, word in enumerate(words):
+                drawing.text((end, middle + LINE * (count - (len(words) - 1) / 2)), word, INK, "end", size=SMALL)
+            worst = max(rows, key=_share)
+            for row in rows:
+                at = (across(row["year"]), middle)
+                drawing.stops.append(at)
+                kind = gap_kind(row)
+                if kind == "rounding":
+                    drawing.dot(at, 3, GREY)
+                else:
+                    drawing.dot(at, radius(row), WINE, open=kind == "total_more")
+            if gap_kind(worst) != "rounding":
+                said = percent(worst["difference"] / worst["published"], 1, language, plus=True)
+                drawing.text((across(worst["year"]), middle - radius(worst) - 9), said, WINE, "middle", True, SMALL)
+            y += room
+        drawing.years(across, y + 6)
+        return drawing
+
+    ordered = [row for _, rows in ranked for row in rows]
+    tips = [_gap_tip(row, names[row["table"], row["group"]][0], language) for row in ordered]
+    worst = max(totals, key=_share)
+    label = WORDS["gaps"][language].format(
+        first=span[0], last=span[1], name=names[worst["table"], worst["group"]][0], year=worst["year"],
+        share=percent(worst["difference"] / worst["published"], 1, language, plus=True),
+    )  # fmt: skip
+    return chart(draw, label, tips=tips, across=1)
+
+
+def gap_kind(row: Mapping[str, Any]) -> str:
+    """What a total that differs from its parts is shown as."""
+    if abs(row["difference"]) <= ROUNDING:
+        return "rounding"
+    return "parts_more" if row["difference"] < 0 else "total_more"
+
+
+def _share(row: Mapping[str, Any]) -> float:
+    return abs(row["difference"] / row["published"])
+
+
+def _told(rows: Rows, across: Scale, width: float, language: Language) -> tuple[list[str], float]:
+    """What the register says of the largest gap of a line, in lines that fit left of its first dot, and their end."""
+    worst = max(rows, key=_share)
+    end = across(min(row["year"] for row in rows)) - 36
+    signs = int((end - across.begin) / 7.4)
+    if width < 500 or signs < 22 or gap_kind(worst) == "rounding" or not worst["cause"]:
+        return [], end
+    return textwrap.wrap(clause(worst["cause"]), signs), end
+
+
+def _gap_tip(row: Mapping[str, Any], name: str, language: Language) -> str:
+    unit = TABLES[row["table"]].unit
+    lines = [f"{name}, {row['year']}"]
+    for key, column in (("total", "published"), ("parts", "computed")):
+        lines.append(WORDS[key][language].format(value=number(row[column], 0, language), unit=unit))
+    if gap_kind(row) != "rounding":
+        lines.append(percent(row["difference"] / row["published"], 1, language, plus=True))
+    return "\n".join([*lines, *([clause(row["cause"])] if row["cause"] else [])])
+
+
+# ---- flags
+
+
+def flags(checks: Rows, language: Language) -> Markup:
+    """How many flags each check raised and how many the register explains: `name, flagged, explained`, ranked."""
+
+    def said(row: Mapping[str, Any]) -> str:
+        both = {key: number(row[key], 0, language) for key in ("flagged", "explained")}
+        return WORDS["of_them"][language].format(**both)
+
+    def draw(width: float) -> Drawing:
+        legend = [(kind, WORDS[kind][language]) for kind in ("flagged", "explained")]
+        top, room = _legend_height(width, legend) + 10, 42
+        drawing = Drawing(width, top + room * len(checks))
+        _legend(drawing, legend)
+        scale = Scale(0, checks[0]["flagged"], 0, width - max(wide(said(row)) for row in checks) - 10)
+        for count, row in enumerate(checks):
+            y = top + room * count
+            drawing.text((0, y + 8), row["name"], INK)
+            drawing.box(0, y + 19, scale(row["flagged"]), 14, ROSE)
+            drawing.box(0, y + 19, scale(row["explained"]), 14, WINE)
+            drawing.text((scale(row["flagged"]) + 8, y + 26), said(row), INK)
+        return drawing
+
+    each = "; ".join(f"{row['name']}, {said(row)}" for row in checks)
+    return chart(draw, WORDS["flags"][language].format(each=each), PAIRED)

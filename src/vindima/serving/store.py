@@ -14,7 +14,7 @@ import pandas as pd
 
 from vindima import paths
 from vindima.errors import VindimaError
-from vindima.etl import schemas
+from vindima.etl import crosscheck, schemas
 from vindima.etl.prices import as_confirmed
 from vindima.forecasting import effects, scores, track_record
 from vindima.serving import sets
@@ -142,7 +142,8 @@ def _write_service_tables(
     tables |= {"scores": _table(folder, schemas.SCORES, shown_as)}
     tables |= {contract.name: getattr(found.review, contract.name) for contract in REVIEWED}
     about = {"provenance": found.provenance, "base_year": found.base_year, "horizon": found.model["horizon"]}
-    about["collected"] = {name: found.manifest.get(name) for name in ("retrieved_at", "revisions")}
+    collected = {name: found.manifest.get(name) for name in ("retrieved_at", "revisions")}
+    about["collected"] = collected | {"comexstat": crosscheck.EXTRACTED}
     path = folder / sets.SERVICE
     with closing(sqlite3.connect(path)) as database, database:
         for name, table in tables.items():

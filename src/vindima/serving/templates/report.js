@@ -61,8 +61,9 @@ function onKey(event) {
   const last = Number(chart.getAttribute("aria-valuemax")) - 1;
   const now = Number(chart.getAttribute("aria-valuenow")) - 1;
   const shown = chart.parentElement.querySelector(".tip");
-  const to = { ArrowLeft: shown ? now - 1 : now, ArrowDown: shown ? now - 1 : now, ArrowRight: now + 1,
-    ArrowUp: now + 1, Home: 0, End: last }[event.key];
+  const row = Number(chart.dataset.across || -1);  // rows are read downwards; along a line, up is the next stop
+  const to = { ArrowLeft: shown ? now - 1 : now, ArrowDown: shown ? now + row : now, ArrowRight: now + 1,
+    ArrowUp: now - row, Home: 0, End: last }[event.key];
   if (event.key === "Escape") hideTip(chart);
   if (to === undefined) return;
   event.preventDefault();
