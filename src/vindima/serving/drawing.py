@@ -172,12 +172,14 @@ def chart(
     tips: Sequence[str] = (),
     file: str = "",
     alone: Drawing | None = None,
+    across: bool = False,
 ) -> Markup:
     """A chart as a page holds it: `draw` for each of `widths`, the smallest first.
 
     `label` says what the chart says, for those who do not see it. `tips` are shown one at a time at the stops of the
     drawing: under the pointer or finger, and by the arrow keys; the last is the one that is read first. `alone` is
-    the drawing that a reader downloads, as `file`.
+    the drawing that a reader downloads, as `file`. With `across`, stops lie over the whole drawing, several of them
+    one above the other, and the nearest in both directions is shown.
     """
     sizes = ("narrow", "middle", "wide")[: len(widths)] if len(widths) != 2 else ("narrow", "wide")
     drawn = [draw(width) for width in widths]
@@ -196,7 +198,7 @@ def chart(
             f'role="slider" tabindex="0" aria-label="{escape(label)}" aria-valuemin="1" aria-valuemax="{len(tips)}" '
             f'aria-valuenow="{len(tips)}" aria-valuetext="{escape(_plain(tips[-1]))}" '
             f'data-tips="{escape(json.dumps(list(tips), ensure_ascii=False))}"'
-        )
+        ) + (' data-across=""' if across else "")
     kept = f'<template data-file="{escape(file)}">{alone.svg()}</template>' if alone else ""
     return Markup(f'<div class="chart of{len(widths)}"><div {role}>{inside}</div>{kept}</div>')  # noqa: S704
 
