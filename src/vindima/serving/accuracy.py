@@ -6,7 +6,7 @@ It is made from the tables of the service, so that neither a pandas nor a model 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from babel.lists import format_list
 
@@ -58,18 +58,18 @@ TOTALS: Mapping[Language, tuple[str, str]] = {"pt": ("total", "totais"), "en": (
 WORDS: Mapping[str, Mapping[Language, str]] = {
     "title": {
         "pt": "As previsões erram {near} que repetir o último preço",
-        "en": "The forecasts are {near} far off than repeating the last price",
+        "en": "The forecasts err {near} than repeating the last price",
     },
     "title_same": {
         "pt": "As previsões erram tanto quanto repetir o último preço",
-        "en": "The forecasts are as far off as repeating the last price",
+        "en": "The forecasts err as much as repeating the last price",
     },
     "title_naive": {
         "pt": "As previsões são o próprio último preço, repetido",
         "en": "The forecasts are the last price itself, repeated",
     },
     "title_far": {"pt": "; a {years}, {far}", "en": "; at {years}, {far}"},
-    "far_same": {"pt": "o mesmo", "en": "no less"},
+    "far_same": {"pt": "o mesmo tanto", "en": "as much"},
     "less": {"pt": "{share} menos", "en": "{share} less"},
     "more": {"pt": "{share} mais", "en": "{share} more"},
     "deck": {
@@ -86,11 +86,11 @@ WORDS: Mapping[str, Mapping[Language, str]] = {
     },
     "none_better": {
         "pt": "Nenhum método pronto ({methods}) errou menos que repetir o último preço.",
-        "en": "No ready-made method ({methods}) was less far off than repeating the last price.",
+        "en": "No ready-made method ({methods}) erred less than repeating the last price.",
     },
     "some_better": {
         "pt": "Dos métodos prontos, só estes erraram menos que repetir o último preço: {methods}.",
-        "en": "Of the ready-made methods only these were less far off than repeating the last price: {methods}.",
+        "en": "Of the ready-made methods only these erred less than repeating the last price: {methods}.",
     },
     "errors_note": {
         "pt": "Erro médio absoluto do logaritmo do preço, cada método nas mesmas previsões. Traços verticais: "
@@ -112,20 +112,20 @@ WORDS: Mapping[str, Mapping[Language, str]] = {
     "method": {"pt": "Método", "en": "Method"},
     "calibration": {"pt": "A faixa cumpre o que promete?", "en": "Does the range keep its promise?"},
     "kept": {
-        "pt": "No conjunto, sim: conteve {share} de 100 preços",
-        "en": "On the whole, yes: it held {share} of 100 prices",
+        "pt": "No conjunto, sim: conteve {share} dos preços",
+        "en": "On the whole, yes: it held {share} of the prices",
     },
     "not_kept": {
-        "pt": "No conjunto, não: conteve só {share} de 100 preços",
-        "en": "On the whole, no: it held only {share} of 100 prices",
+        "pt": "No conjunto, não: conteve só {share} dos preços",
+        "en": "On the whole, no: it held only {share} of the prices",
     },
     "below": {
-        "pt": ". Em {below} de {series}, menos do que o acaso explica",
-        "en": ". In {below} of {series}, fewer than chance explains",
+        "pt": ". Em {below} de {series}, menos do que o acaso explica; em {above}, mais",
+        "en": ". In {below} of {series}, fewer than chance explains; in {above}, more",
     },
     "none_below": {
-        "pt": ". Em nenhuma de {series}, menos do que o acaso explica",
-        "en": ". In none of {series}, fewer than chance explains",
+        "pt": ". Em nenhuma de {series}, menos do que o acaso explica; em {above}, mais",
+        "en": ". In none of {series}, fewer than chance explains; in {above}, more",
     },
     "dots_text": {
         "pt": "Cada círculo é uma série com ao menos {fewest} previsões vencidas, de 1 a {near} anos à frente; os "
@@ -253,9 +253,9 @@ WORDS: Mapping[str, Mapping[Language, str]] = {
     "missed_95": {"pt": "Fora até da faixa de 95: {names}.", "en": "Outside even the range of 95: {names}."},
     "ranges_text": {
         "pt": "Os totais. Barra escura e clara: faixas de 80 e de 95; traço: a previsão; círculo aberto: o último "
-        "preço conhecido; cheio: o que veio. ◀ ▶: fora da faixa de 80.",
+        "preço conhecido; cheio: o que veio. ◀ ▶: fora da faixa de 80.",
         "en": "The totals. Dark and light bar: ranges of 80 and 95; stroke: the forecast; open circle: the last "
-        "known price; filled: what came. ◀ ▶: outside the range of 80.",
+        "known price; filled: what came. ◀ ▶: outside the range of 80.",
     },
     "every_due": {"pt": "Todas as publicadas e vencidas", "en": "All that were published and came due"},
     "year": {"pt": "Ano", "en": "Year"},
@@ -278,9 +278,9 @@ WORDS: Mapping[str, Mapping[Language, str]] = {
     },
     "worst_text": {
         "pt": "{count} de {due}, por erro do logaritmo do preço. Barra escura e clara: faixas de 80 e de 95; traço: "
-        "a previsão; aberto: o último preço; cheio: o que veio. ◀ ▶: fora da faixa de 80.",
+        "a previsão; aberto: o último preço; cheio: o que veio. ◀ ▶: fora da faixa de 80.",
         "en": "{count} of {due}, by error of the log price. Dark and light bar: ranges of 80 and 95; stroke: the "
-        "forecast; open: the last price; filled: what came. ◀ ▶: outside the range of 80.",
+        "forecast; open: the last price; filled: what came. ◀ ▶: outside the range of 80.",
     },
     "trade": {"pt": "Quanto se comerciou nesses anos", "en": "How much was traded in those years"},
     "trade_title": {
@@ -420,7 +420,7 @@ class _Told:
         return number(price, 2, self.language)
 
     def years(self, count: int) -> str:
-        return counted(count, *YEARS[self.language], self.language)
+        return counted(count, *YEARS[self.language], self.language).replace(" ", "\N{NO-BREAK SPACE}")
 
     def forecasts(self, count: int) -> str:
         return counted(count, *FORECASTS[self.language], self.language)
@@ -431,8 +431,8 @@ class _Told:
     def cases(self, count: int) -> str:
         return counted(count, *CASES[self.language], self.language)
 
-    def listed(self, names: Iterable[str]) -> str:
-        return format_list(list(names), locale=LOCALES[self.language])
+    def listed(self, names: Iterable[str], style: Literal["standard", "or"] = "standard") -> str:
+        return format_list(list(names), style, LOCALES[self.language])
 
     def weight(self, kilograms: float) -> str:
         if kilograms < 1000:
@@ -479,7 +479,7 @@ class _Told:
         ready = [name for name in READY_MADE if name in near and name != self.model]
         better = [name for name in ready if near[name]["mae_rel_naive"] < 1]
         if ready:
-            names = self.listed(self.method(name) for name in better or ready)
+            names = self.listed((self.method(name) for name in better or ready), "standard" if better else "or")
             deck += " " + self.say("some_better" if better else "none_better", methods=names)
         return title, deck
 
@@ -500,7 +500,9 @@ class _Told:
         if self.model != "naive":
             ours = self.say("ours")
             methods.append(Method(ours, ours, WINE, self.points(self.model), wide=True))
-        repeat = Method(self.method("naive"), self.method("naive", True), INK, self.points("naive"))
+        named, short = METHODS["naive"][self.language]
+        named = f"{self.say('ours')} ({short})" if self.model == "naive" else named
+        repeat = Method(named, short, INK, self.points("naive"))
         tips = [self.errors_tip(horizon, methods) for horizon in self.horizons]
         label = f"{title}. " + ". ".join(
             f"{method.name}: "
@@ -591,10 +593,11 @@ class _Told:
     def calibration(self) -> dict[str, Any]:
         held, due = (sum(row[name] for row in self.held) for name in ("held_80", "due"))
         share = held / due
-        title = self.say("kept" if share >= PROMISED / 100 else "not_kept", share=self.of_hundred(share))
+        title = self.say("kept" if share >= PROMISED / 100 else "not_kept", share=self.percent(share))
         enough = [row for row in self.held if row["due"] >= FEWEST_FORECASTS]
         if not enough:
-            return {"title": title, "text": self.say("no_dots", fewest=FEWEST_FORECASTS, near=NEAR)}
+            text = self.say("no_dots", fewest=FEWEST_FORECASTS, near=NEAR)
+            return {"title": title, "text": text, "chart": "", "names": ""}
         median = sorted(row["due"] for row in enough)[len(enough) // 2]
         fewest, most = by_chance(median)
         low, high = 100 * (fewest - 0.5) / median, 100 * (most + 0.5) / median
@@ -602,14 +605,13 @@ class _Told:
         shown = [self.one_held(row, series_name(row["series"], self.language)) for row in ordered]
         below = [one for one in shown if one.verdict < 0]
         series = self.many_series(len(shown))
-        title += (
-            self.say("below", below=len(below), series=series) if below else self.say("none_below", series=series)
-        )
+        above = sum(one.verdict > 0 for one in shown)
+        title += self.say("below" if below else "none_below", below=len(below), series=series, above=above)
         outside = sum(_outside(row["due"]) for row in enough)
         text = self.say(
             "dots_text", fewest=FEWEST_FORECASTS, near=NEAR, median=median, low=fewest, high=most, series=series,
             expected=number(outside, 0, self.language), below=len(below),
-            above=sum(one.verdict > 0 for one in shown),
+            above=above,
         )  # fmt: skip
         names = self.say("below_names", names="; ".join(f"{one.name} ({self.said_held(one)})" for one in below))
         return {

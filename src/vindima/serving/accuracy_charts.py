@@ -27,11 +27,11 @@ NARROW = 500
 """Pixels: below it the name of a row stands above its marks."""
 WORDS: Mapping[str, Mapping[Language, str]] = {
     "error": {
-        "pt": "Erro médio em relação ao de repetir o último preço",
-        "en": "Mean error beside that of repeating the last price",
+        "pt": "Erro médio, contra repetir o último preço",
+        "en": "Mean error, against repeating the last price",
     },
-    "worse": {"pt": "▲ erra mais que repetir", "en": "▲ further off than repeating"},
-    "better": {"pt": "▼ erra menos", "en": "▼ less far off"},
+    "worse": {"pt": "▲ erra mais que repetir", "en": "▲ errs more than repeating"},
+    "better": {"pt": "▼ erra menos", "en": "▼ errs less"},
     "ahead": {"pt": "quanto antes a previsão foi feita", "en": "how long before the forecast was made"},
     "held": {"pt": "Preços na faixa, de cada 100", "en": "Prices in the range, of 100"},
     "promised": {"pt": "prometido: {level}", "en": "promised: {level}"},
@@ -41,7 +41,10 @@ WORDS: Mapping[str, Mapping[Language, str]] = {
     "of": {"pt": "{held} de {due}", "en": "{held} of {due}"},
     "log": {"pt": "US$ por kg, escala logarítmica", "en": "US$ per kg, log scale"},
     "forecast_came": {"pt": "previsto → veio", "en": "forecast → came"},
-    "unit": {"pt": "US$ por kg, cada quadro com sua escala", "en": "US$ per kg, each panel to its own scale"},
+    "unit": {
+        "pt": "US$/kg; cada quadro com sua escala, sem o zero",
+        "en": "US$/kg; each panel to its own scale, without zero",
+    },
 }
 YEARS: Mapping[Language, tuple[str, str]] = {"pt": ("ano", "anos"), "en": ("year", "years")}
 
@@ -170,7 +173,9 @@ def dots(series: Sequence[Held], band: tuple[float, float], language: Language, 
     draw.box(across(low), 48, across(high) - across(low), foot - 48, "#f1eeea")
     draw.line([(across(80), 48), (across(80), foot)], INK, 1.4)
     draw.text((across(80), 36), written("promised", language, level=80), INK, "middle", bold=True)
-    draw.text((across(low) + 5, 60), written("chance", language), size=13, halo=False)
+    words = written("chance", language).split()
+    for place, part in enumerate((words[:2], words[2:]) if phone else (words,)):
+        draw.text((across(low) + 5, 60 + 15 * place), " ".join(part), size=13, halo=False)
     draw.line([(across.begin, foot), (across.end, foot)], AXIS)
     for tick in range(first, 101, 10):
         draw.text((across(tick), foot + 16), str(tick), anchor="middle")
@@ -196,12 +201,15 @@ def ranked(series: Sequence[Held], language: Language, width: float) -> Drawing:
     first = min([60.0, *(one.share for one in series)])
     across = Scale(first, 100, 10 if phone else 218, width - 112)
     foot = begin + pitch * len(series)
-    draw.line([(across(80), 18), (across(80), foot)], INK, 1.4)
+    if not phone:
+        draw.line([(across(80), 18), (across(80), foot)], INK, 1.4)
     draw.text((across(80), 8), written("promised", language, level=80), INK, "middle", bold=True)
     for place, one in enumerate(series):
         middle = begin + pitch * (place + 0.5) + (10 if phone else 0)
         colour = OCHRE if one.verdict < 0 else WINE
         draw.text((0, middle - (21 if phone else 0)), one.name, INK)
+        if phone:
+            draw.line([(across(80), middle - 10), (across(80), middle + 10)], INK, 1.4)
         draw.line([(across(80), middle), (across(one.share), middle)], colour, 2.75)
         draw.dot((across(one.share), middle), 6.5, colour)
         words = written("of", language, held=one.held, due=one.due) + {-1: " ◀", 0: "", 1: " ▶"}[one.verdict]
@@ -261,14 +269,14 @@ def panels(shown: Sequence[Panel], language: Language, width: float) -> Drawing:
         draw.text((left, top + 14), panel.above, size=13)
         draw.text((left, top + 32), panel.name, INK, bold=True)
         years = [*panel.prices, *(row[0] for row in panel.ranges)]
-        across = Scale(min(years), max(years), left + 34, left + wide - 4)
+        across = Scale(min(years), max(years), left + 34, left + wide - 6)
         every = [*panel.prices.values(), *(side for row in panel.ranges for side in row[1:4])]
         down = Scale(min(every), max(every), top + tall - 38, top + 52)
         ticks = down.ticks(3)
         for tick in ticks:
             draw.line([(across.begin - 4, down(tick)), (across.end + 4, down(tick))], GRID)
             draw.text((across.begin - 8, down(tick)), number(tick, decimals(ticks), language), anchor="end", size=13)
-        bar = max(3, 0.55 * (across(1) - across(0)))
+        bar = max(3, min(14, 0.55 * (across(1) - across(0))))
         for year, low, forecast, high, _ in panel.ranges:
             draw.box(across(year) - bar / 2, down(high), bar, down(low) - down(high), FAN[80])
             draw.line([(across(year) - bar / 2, down(forecast)), (across(year) + bar / 2, down(forecast))], WINE, 2)
@@ -279,7 +287,7 @@ def panels(shown: Sequence[Panel], language: Language, width: float) -> Drawing:
                 draw.dot((across(year), down(came)), 4, OCHRE, open=True)
             draw.stops.append((across(year), down(came)))
         for year, anchor in ((min(years), "start"), (max(years), "end")):
-            side = across.begin - 6 if anchor == "start" else across.end + 4
+            side = across.begin - 6 if anchor == "start" else across.end + 6
             draw.text((side, top + tall - 22), str(year), anchor=anchor, size=13)
     return draw
 
