@@ -2,6 +2,7 @@
 
 import re
 from functools import partial
+from itertools import pairwise
 
 import pytest
 from lxml import etree
@@ -66,7 +67,9 @@ def test_fan_opens_at_the_last_price_and_reaches_the_quantiles(series: History):
 def test_stops_are_the_years_that_have_something_to_read(series: History):
     drawing = charts.fan(series, "US$", "en", DESKTOP)
     begin, slope = heights(drawing)
-    assert [begin + slope * y for _, y in drawing.stops] == pytest.approx([2.0, 2.2, 2.1, 2.6, 2.5, 2.5, 2.5], abs=0.02)
+    assert [begin + slope * y for _, y in drawing.stops] == pytest.approx(
+        [2.0, 2.2, 2.1, 2.6, 2.5, 2.5, 2.5], abs=0.02
+    )
     assert sorted(x for x, _ in drawing.stops) == [x for x, _ in drawing.stops]
 
 
@@ -76,7 +79,10 @@ def test_corrected_years_are_open_circles(series: History):
     assert circles[0]["cx"] == f"{charts.fan(series, '', 'en', DESKTOP).stops[1][0]:.1f}".removesuffix(".0")
 
 
-@pytest.mark.parametrize(("language", "said"), [("pt", ["publicado até 2006", "previsto", "em 2008"]), ("en", ["published to 2006", "forecast", "in 2008"])])
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [("pt", ["publicado até 2006", "previsto", "em 2008"]), ("en", ["published to 2006", "forecast", "in 2008"])],
+)
 def test_words_are_in_the_language_of_the_reader(series: History, language, said: list[str]):
     text = " ".join(words(charts.fan(series, charts.unit(language), language, DESKTOP)))
     assert all(word in text for word in said)
@@ -102,7 +108,7 @@ def test_labels_of_the_fan_do_not_lie_on_each_other():
     drawing = charts.fan(History(PRICES, close), "US$", "en", DESKTOP)
     right = sorted(float(text["y"]) for text in parts(drawing, "text") if float(text["x"]) > DESKTOP - 130)
     assert len(right) >= 5
-    assert all(below - above >= 17 for above, below in zip(right, right[1:], strict=False))
+    assert all(below - above >= 17 for above, below in pairwise(right))
 
 
 def test_figure_that_stands_alone_says_what_it_is_and_where_it_is_from(series: History):
@@ -111,13 +117,22 @@ def test_figure_that_stands_alone_says_what_it_is_and_where_it_is_from(series: H
     assert said[0] == "Título"
     assert " ".join(said[-3:]).startswith("Fonte: ") or " ".join(said[-4:]).startswith("Fonte: ")
     assert "href" not in figure.svg()
-    assert figure.svg() == charts.alone(charts.fan(series, "US$", "pt", DESKTOP), "Título", "Fonte: " + "palavras " * 40).svg()
+    assert (
+        figure.svg()
+        == charts.alone(charts.fan(series, "US$", "pt", DESKTOP), "Título", "Fonte: " + "palavras " * 40).svg()
+    )
 
 
 def test_rows_of_the_tables_become_a_history():
-    prices = [{"year": 2000, "price_usd_kg": 2.0, "corrected": True}, {"year": 2001, "price_usd_kg": float("nan"), "corrected": False}]
+    prices = [
+        {"year": 2000, "price_usd_kg": 2.0, "corrected": True},
+        {"year": 2001, "price_usd_kg": float("nan"), "corrected": False},
+    ]
     row = {"q025": 1.0, "q10": 1.5, "q90": 3.0, "q975": 4.0}
-    forecasts = [{"horizon": 2, "year": 2003, "forecast": 2.2} | row, {"horizon": 1, "year": 2002, "forecast": 2.1} | row]
+    forecasts = [
+        {"horizon": 2, "year": 2003, "forecast": 2.2} | row,
+        {"horizon": 1, "year": 2002, "forecast": 2.1} | row,
+    ]
     made = History.of(prices, forecasts)
     assert made.known == {2000: 2.0}
     assert [step["year"] for step in made.path] == [2002, 2003]
@@ -156,7 +171,9 @@ def test_names_of_lines_that_meet_stand_apart(price: float, unit_value: float):
 
 
 def test_compared_series_have_lines_of_their_own_and_are_named(series: History):
-    drawing = charts.compared([("Chile", series), ("Argentina", History({2004: 3.0, 2005: 3.1}))], "US$", "en", DESKTOP)
+    drawing = charts.compared(
+        [("Chile", series), ("Argentina", History({2004: 3.0, 2005: 3.1}))], "US$", "en", DESKTOP
+    )
     assert {"Chile", "Argentina"} <= set(words(drawing))
     colours = {line["stroke"] for line in parts(drawing, "polyline", **{"stroke-width": "2.2"})}
     assert colours == {"#8a1538", "#1f6aa5"}
@@ -170,7 +187,9 @@ def test_scenario_stands_beside_the_baseline():
     assert "3,00" in words(charts.moved(baseline, None, (2.0, 4.0), "pt", HALF))
 
 
-@pytest.mark.parametrize("draw", [partial(charts.fan, History(PRICES, PATH), "US$", "pt"), partial(charts.record, ROWS, "US$", "pt")])
+@pytest.mark.parametrize(
+    "draw", [partial(charts.fan, History(PRICES, PATH), "US$", "pt"), partial(charts.record, ROWS, "US$", "pt")]
+)
 @pytest.mark.parametrize("width", [PHONE, HALF, DESKTOP])
 def test_words_keep_within_the_drawing(draw, width: int):
     drawing = draw(width)

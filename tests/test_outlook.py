@@ -47,7 +47,9 @@ def download(page: str) -> list[dict[str, str]]:
 def options(page: str, name: str) -> dict[str, str]:
     """The values that can be chosen → their words."""
     [select] = re.findall(rf'<select name="{name}".*?</select>', page, re.DOTALL)
-    return {value: html.unescape(words) for value, words in re.findall(r'<option value="([^"]*)"[^>]*>([^<]*)', select)}
+    return {
+        value: html.unescape(words) for value, words in re.findall(r'<option value="([^"]*)"[^>]*>([^<]*)', select)
+    }
 
 
 # What is asked
@@ -101,7 +103,12 @@ def test_only_what_exists_is_offered(answers):
     assert options(page, "flow") == {"imports": "Imports", "exports": "Exports"}
     assert options(page, "product") == {"table_wine": "Table wine"}
     assert options(page, "country") == {"": "All countries", "CHL": "Chile", "OTHER": "Other"}
-    assert options(page, "money") == {"usd": "US$ nominal", "brl": "R$ nominal", "usd_real": "US$ of 2023", "brl_real": "R$ of 2023"}
+    assert options(page, "money") == {
+        "usd": "US$ nominal",
+        "brl": "R$ nominal",
+        "usd_real": "US$ of 2023",
+        "brl_real": "R$ of 2023",
+    }
     assert options(page, "horizon") == {"1": "2024", "2": "2025", "3": "2026"}
     exports = outlook.page(answers, {"series": "exports.fresh_grapes.NLD"}, "en")
     assert options(exports, "country") == {"NLD": "Netherlands"}
@@ -117,7 +124,9 @@ def test_title_and_sentence_are_computed_and_written_as_the_reader_writes(answer
     assert "O vinho de mesa importado deve custar US$ 2,50 por quilo em 2024, quase o mesmo que em 2023" in page
     assert "Em 80 de cada 100 casos assim, o preço fica entre US$ 1,25 e US$ 3,75. Em 2023 custou US$ 2,50." in page
     page = text(outlook.page(answers, {"series": "imports.table_wine.CHL", "horizon": "2"}, "en"))
-    assert "Chile: imported table wine is likely to cost US$ 2.50 a kilogram in 2025, about as much as in 2023" in page
+    assert (
+        "Chile: imported table wine is likely to cost US$ 2.50 a kilogram in 2025, about as much as in 2023" in page
+    )
     assert "between US$ 0.83 and US$ 4.75" in page
 
 
@@ -181,25 +190,42 @@ def test_page_says_its_language(answers):
 
 
 def recorded(answers: Answers, count: int, held: int) -> Answers:
-    """The set with as many past forecasts of imports of table wine one year ahead, of which the interval held some."""
+    """The set with as many past forecasts of imports of table wine one year ahead, of which the interval held "
+    "some."""
     columns = "series, cutoff, horizon, year, actual, forecast, q025, q10, q50, q90, q975"
     rows = [
-        f"('imports.table_wine', {2000 + place}, 1, {2001 + place}, {2.5 if place < held else 4.0}, 2.5, 1, 2, 2.5, 3, 5)"
+        f"('imports.table_wine', {2000 + place}, 1, {2001 + place}, {2.5 if place < held else 4.0}, 2.5, 1, 2, "
+        f"2.5, 3, 5)"
         for place in range(count)
     ]
     return changed(
         answers,
         "delete from past where series = 'imports.table_wine'",
-        f"insert into past ({columns}) values {', '.join(rows)}",
+        f"insert into past ({columns}) values {', '.join(rows)}",  # noqa: S608
     )
 
 
 @pytest.mark.parametrize(
     ("count", "held", "title", "said"),
     [
-        (16, 13, "Of 16 past forecasts of this series the range held the price in 13", "here it held 81, which may be chance"),
-        (20, 20, "Of 20 past forecasts of this series the range held the price in 20", "here it held 100: wider than needed"),
-        (16, 8, "Of 16 past forecasts of this series the range held the price in 8", "here it held only 50: too narrow"),
+        (
+            16,
+            13,
+            "Of 16 past forecasts of this series the range held the price in 13",
+            "here it held 81, which may be chance",
+        ),
+        (
+            20,
+            20,
+            "Of 20 past forecasts of this series the range held the price in 20",
+            "here it held 100: wider than needed",
+        ),
+        (
+            16,
+            8,
+            "Of 16 past forecasts of this series the range held the price in 8",
+            "here it held only 50: too narrow",
+        ),
         (9, 9, "This series has 9 past forecasts: too few to judge by", "the forecasts are too few to judge by"),
         (1, 1, "This series has 1 past forecast: too few to judge by", "the forecasts are too few to judge by"),
     ],
@@ -299,7 +325,9 @@ def test_series_without_known_effects_has_no_panel(answers):
 def test_download_holds_what_is_on_screen_unrounded(answers):
     rows = download(outlook.page(answers, {"series": "imports.table_wine.CHL", "since": "all"}, "pt"))
     assert [int(row["year"]) for row in rows] == [*range(2000, 2024), 2024, 2025, 2026]
-    stored = answers.rows("select year, price_usd_kg from prices where series = 'imports.table_wine.CHL' order by year")
+    stored = answers.rows(
+        "select year, price_usd_kg from prices where series = 'imports.table_wine.CHL' order by year"
+    )
     assert [float(row["price"]) for row in rows if row["price"]] == [row["price_usd_kg"] for row in stored]
     ahead = answers.rows("select * from forecasts where series = 'imports.table_wine.CHL' order by horizon")
     for name in ("forecast", "q025", "q10", "q90", "q975"):
@@ -331,7 +359,9 @@ def test_every_chart_says_in_words_what_it_says(answers):
 
 
 @pytest.mark.parametrize("language", ["pt", "en"])
-@pytest.mark.parametrize("asked", [{}, {"money": "brl"}, {"series": "exports.fresh_grapes.NLD"}, {"exchange_rate": "6"}])
+@pytest.mark.parametrize(
+    "asked", [{}, {"money": "brl"}, {"series": "exports.fresh_grapes.NLD"}, {"exchange_rate": "6"}]
+)
 def test_page_is_well_formed_and_loads_nothing_from_elsewhere(answers, language, asked):
     page = outlook.page(answers, asked, language)
     parser = etree.HTMLParser(recover=False)
@@ -341,6 +371,9 @@ def test_page_is_well_formed_and_loads_nothing_from_elsewhere(answers, language,
 
 
 def test_page_needs_neither_pandas_nor_matplotlib():
-    code = "import sys, vindima.serving.outlook, vindima.serving.widget; print({'pandas', 'numpy', 'matplotlib'} & set(sys.modules))"
+    code = (
+        "import sys, vindima.serving.outlook, vindima.serving.widget; "
+        "print({'pandas', 'numpy', 'matplotlib'} & set(sys.modules))"
+    )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout == "set()\n"

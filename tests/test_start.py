@@ -83,9 +83,11 @@ def test_page_is_well_formed_and_leads_to_both_reports_and_to_no_other_host(page
     reader = Reader()
     reader.feed(page)
     assert (reader.open, reader.wrong) == ([], [])
-    other = {"pt": "en", "en": "pt"}[language]
     reports = [f"voila/render/{path.name}" for path in (ROOT / "notebooks" / "reports").glob("*.ipynb")]
-    assert sorted(reader.addresses) == sorted(["data:,", f"?lang={other}", *reports, *reports])
+    cards = [f"voila/render/outlook.ipynb#series={series}" for series in re.findall(r'data-series="([^"]+)"', page)]
+    here = ["data:,", "#vindima-page", "./", "./", "?lang=pt", "?lang=en"]
+    assert sorted(reader.addresses) == sorted([*here, *reports, *reports, *cards])
+    assert len(cards) == 1
     assert "//" not in page
 
 

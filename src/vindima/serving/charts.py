@@ -7,10 +7,24 @@ from functools import partial
 from textwrap import wrap
 from typing import Any
 
-from vindima.labels import Language, number
+from vindima.labels import Language, number, series_name
 from vindima.quantiles import SIDES
 from vindima.serving.drawing import (
-    BLUE, FAN, GREY, HALF, INK, OCHRE, TABLET, THIN, WINE, Drawing, Point, Scale, apart, gaps,
+    BLUE,
+    DESKTOP,
+    FAN,
+    GREY,
+    HALF,
+    INK,
+    OCHRE,
+    TABLET,
+    THIN,
+    WINE,
+    Drawing,
+    Point,
+    Scale,
+    apart,
+    gaps,
 )  # fmt: skip
 
 LEVELS = tuple(FAN)
@@ -72,7 +86,8 @@ def source_line(provenance: Mapping[str, Any], language: Language, shown: str = 
 def unit(
     language: Language, currency: str = "usd", terms: str = "nominal", per: str = "kg", base_year: int | None = None
 ) -> str:
-    """What an axis of prices is in: 'US$ FOB a kilogram, nominal'; the money of real `terms` is that of `base_year`."""
+    """What an axis of prices is in: 'US$ FOB a kilogram, nominal'; the money of real `terms` is that of "
+    "`base_year`."""
     symbol = {"usd": "US$", "brl": "R$"}[currency]
     words = {"per": WORDS[per][language], "terms": WORDS[terms][language].format(base_year=base_year)}
     return WORDS["unit"][language].format(symbol=symbol, **words)
@@ -123,7 +138,11 @@ def fan(series: History, unit: str, language: Language, width: float) -> Drawing
     known, path = series.known, series.path
     last = max(known)
     right = (46.0 if phone else 130.0) if path else 46.0
-    heights = [*known.values(), *(step["forecast"] for step in path), *(price for line in series.past for _, price in line)]
+    heights = [
+        *known.values(),
+        *(step["forecast"] for step in path),
+        *(price for line in series.past for _, price in line),
+    ]
     heights += [side for step in path for sides in step["bands"].values() for side in sides]
     across = Scale(min(known), path[-1]["year"] if path else last, 44, width - right)
     up = _upward(heights, drawing.height - 30, 52)
@@ -141,8 +160,10 @@ def fan(series: History, unit: str, language: Language, width: float) -> Drawing
         drawing.text((edge + 6, 34), WORDS["ahead"][language], WINE, bold=True, size=13)
     for level in LEVELS:
         if path and level in path[0]["bands"]:
-            sides = [[at(last, known[last]), *(at(s["year"], s["bands"][level][side]) for s in path)] for side in (1, 0)]
-            drawing.area(*sides, FAN[level])
+            sides = [
+                [at(last, known[last]), *(at(s["year"], s["bands"][level][side]) for s in path)] for side in (1, 0)
+            ]
+            drawing.area(sides[0], sides[1], FAN[level])
     for line in series.past[:: 3 if phone else 1]:
         drawing.line([at(*point) for point in line], THIN, 1.1)
     every = range(min(known), last + 1)
@@ -210,6 +231,12 @@ def alone(drawn: Drawing, title: str, source: str) -> Drawing:
     return whole
 
 
+def picture(series: str, shown: History, language: Language, provenance: Mapping[str, Any]) -> Drawing:
+    """The fan of a series in nominal US$ a kilogram as it stands alone."""
+    drawn = fan(shown, unit(language), language, DESKTOP)
+    return alone(drawn, series_name(series, language), source_line(provenance, language))
+
+
 def record(rows: Sequence[Mapping[str, Any]], unit: str, language: Language, width: float) -> Drawing:
     """Past forecasts as ranges of 80 in 100 with their median, and the price that came as a dot, open where missed.
 
@@ -233,9 +260,7 @@ def record(rows: Sequence[Mapping[str, Any]], unit: str, language: Language, wid
     return drawing
 
 
-def price_and_mix(
-    levels: Mapping[int, tuple[float, float]], language: Language, width: float
-) -> Drawing:
+def price_and_mix(levels: Mapping[int, tuple[float, float]], language: Language, width: float) -> Drawing:
     """A total's price at the same mix of countries against its unit value, 100 in the first year.
 
     `levels` hold both (price, unit value), 1 in the first year, by year; what is between the lines is the mix. A stop
@@ -250,7 +275,10 @@ def price_and_mix(
     drawing.text((0, 10), f"{years[0]} = 100")
     drawing.levels(up, 44, width - right, partial(number, language=language), 5)
     drawing.years(across, 210)
-    points = {name: [(across(year), up(value)) for year, value in zip(years, line, strict=True)] for name, line in lines.items()}
+    points = {
+        name: [(across(year), up(value)) for year, value in zip(years, line, strict=True)]
+        for name, line in lines.items()
+    }
     drawing.area(points["price"], points["unit_value"], "#efe6e8")
     heights = apart([points[name][-1][1] for name in points], 34, 34, 200)
     for (name, line), height in zip(points.items(), heights, strict=True):
@@ -274,7 +302,9 @@ def compared(lines: Sequence[tuple[str, History]], unit: str, language: Language
     drawing = Drawing(width, 300 if phone else 360)
     right = 92.0 if phone else 240.0
     every = sorted({year for _, series in lines for year in [*series.known, *(s["year"] for s in series.path)]})
-    values = [price for _, series in lines for price in [*series.known.values(), *(s["forecast"] for s in series.path)]]
+    values = [
+        price for _, series in lines for price in [*series.known.values(), *(s["forecast"] for s in series.path)]
+    ]
     across, up = Scale(every[0], every[-1], 44, width - right), _upward(values, drawing.height - 30, 36)
     drawing.text((0, 10), _from(unit, up, language), size=12 if phone else None)
     drawing.levels(up, 44, width - right, partial(number, language=language), 6)
@@ -309,8 +339,11 @@ def _at(series: History, year: int) -> float | None:
     return series.known.get(year, ahead.get(year))
 
 
-def then_and_now(before: float | None, now: float, low: float, high: float, language: Language, width: float) -> Drawing:
-    """A price ten years ago, open, and now, filled, on a scale from `low` to `high`; a row of the table of countries."""
+def then_and_now(
+    before: float | None, now: float, low: float, high: float, language: Language, width: float
+) -> Drawing:
+    """A price ten years ago, open, and now, filled, on a scale from `low` to `high`; a row of the table of "
+    "countries."""
     drawing = Drawing(width, 22)
     across = Scale(low, high, 48, width - 48)
     drawing.line([(48, 11), (width - 48, 11)], "#efebe7")
@@ -319,12 +352,18 @@ def then_and_now(before: float | None, now: float, low: float, high: float, lang
         drawing.dot((across(before), 11), 4.5, THIN, open=True)
     drawing.dot((across(now), 11), 5, WINE)
     side = 1 if before is None or now >= before else -1
-    drawing.text((across(now) + 9 * side, 11), number(now, 2, language), WINE, "start" if side > 0 else "end", bold=True)
+    drawing.text(
+        (across(now) + 9 * side, 11), number(now, 2, language), WINE, "start" if side > 0 else "end", bold=True
+    )
     return drawing
 
 
 def moved(
-    baseline: Mapping[str, Any], scenario: Mapping[str, Any] | None, scale: tuple[float, float], language: Language, width: float
+    baseline: Mapping[str, Any],
+    scenario: Mapping[str, Any] | None,
+    scale: tuple[float, float],
+    language: Language,
+    width: float,
 ) -> Drawing:
     """A forecast as it is, open, and as a scenario moves it, filled, each over its range of 80 in 100 if it has one.
 
@@ -349,4 +388,3 @@ def moved(
     x = places[1] if scenario else across(shown["forecast"])
     drawing.text((x, 12), number(shown["forecast"], 2, language), WINE, "middle", bold=True, halo=False)
     return drawing
-

@@ -72,15 +72,12 @@ def page(
 ) -> str:
     """The page of a report as HTML: the header, and `template` filled in with `shown`.
 
-    `name` is a key of `REPORTS`, or "start". `addresses` are those of the reports, of "start" and of each language,
-    where they are not those of the server; where they are given, the page is a file and answers no choices.
+    `name` is a key of `REPORTS`, or "start". `addresses` are those of the reports, of "start", of
+    each language and, with a * for its name, of a series, where they are not those of the server; where they are
+    given, the page is a file and answers no choices.
     """
-    body = render("serving", template, language, **shown)
-    files = addresses or {
-        "start": "../../" if name != "start" else "./",
-        **{report: f"{report}.ipynb" if name != "start" else f"voila/render/{report}.ipynb" for report in REPORTS},
-        **{code: f"?lang={code}" for code in LANGUAGES},
-    }
+    files = addresses or _of_server(name)
+    body = render("serving", template, language, addresses=files, **shown)
     return render(
         "serving",
         "frame.html.j2",
@@ -93,6 +90,17 @@ def page(
         addresses=files,
         body=Markup(body),  # noqa: S704
     )
+
+
+def _of_server(name: str) -> dict[str, str]:
+    """Where the server has what a page leads to: each report, a series (in the place of *), each language."""
+    folder = "voila/render/" if name == "start" else ""
+    return {
+        "start": "./" if name == "start" else "../../",
+        **{report: f"{folder}{report}.ipynb" for report in REPORTS},
+        "series": f"{folder}outlook.ipynb#series=*",
+        **{code: f"?lang={code}" for code in LANGUAGES},
+    }
 
 
 def fragment(pages: Sequence[str], script: bool = True) -> str:

@@ -1,4 +1,4 @@
-"""The outlook: one series, where its price has been, where it is likely to go, how sure that is, what would change it.
+"""The outlook: one series, where its price has been, where it is likely to go, how sure that is, what changes it.
 
 What the reader chooses is what is asked: `flow`, `product` and `country` (or `series`), `money` and `per`, `horizon`,
 `since`, up to three other series as `compare`, and a value for each input of the scenario.
@@ -10,7 +10,7 @@ import difflib
 import io
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -41,7 +41,12 @@ FEWEST = 10
 STEP = 10.0
 """Per cent: the change for which the effect of an input is said."""
 
-COLUMNS = {"usd": "price_usd_kg", "usd_real": "price_usd_kg_real", "brl": "price_brl_kg", "brl_real": "price_brl_kg_real"}
+COLUMNS = {
+    "usd": "price_usd_kg",
+    "usd_real": "price_usd_kg_real",
+    "brl": "price_brl_kg",
+    "brl_real": "price_brl_kg_real",
+}
 """Money that can be chosen → its column of the price table."""
 
 WORDS: Mapping[str, Mapping[Language, str]] = {
@@ -127,7 +132,10 @@ WORDS: Mapping[str, Mapping[Language, str]] = {
     "key_ahead": {"pt": "Previsão para {year}, por {per}", "en": "Forecast for {year}, a {per}"},
     "key_last": {"pt": "Preço em {year}, por {per}", "en": "Price in {year}, a {per}"},
     "key_band": {"pt": "80 em 100: {low} a {high}", "en": "80 in 100: {low} to {high}"},
-    "key_rate": {"pt": "se o dólar ficar em {rate} (média de {year})", "en": "if the dollar stays at {rate} (average of {year})"},
+    "key_rate": {
+        "pt": "se o dólar ficar em {rate} (média de {year})",
+        "en": "if the dollar stays at {rate} (average of {year})",
+    },
     "bottle_note": {
         "pt": "Garrafa de 750 ml: {kg} kg de vinho.",
         "en": "Bottle of 750 ml: {kg} kg of wine.",
@@ -146,7 +154,8 @@ WORDS: Mapping[str, Mapping[Language, str]] = {
         "en": "This series has {counted}: too few to judge by",
     },
     "held_text": {
-        "pt": "Previsões para {years} à frente, feitas só com o que se sabia então. A faixa promete 80 em 100; {said}. No "
+        "pt": "Previsões para {years} à frente, feitas só com o que se sabia então. A faixa promete 80 em 100; "
+        "{said}. No "
         "conjunto das {series} séries conteve {share} em 100.",
         "en": "Forecasts {years} ahead, made with what was known then alone. The range promises 80 in 100; {said}. "
         "Over all {series} series it held {share} in 100.",
@@ -173,10 +182,22 @@ WORDS: Mapping[str, Mapping[Language, str]] = {
     "tip_came": {"pt": "preço {price}", "en": "price {price}"},
     "tip_forecast": {"pt": "previsão {price}", "en": "forecast {price}"},
     "mix": {"pt": "Preço ou composição", "en": "Price or mix"},
-    "mix_up": {"pt": "Desde {first} o valor médio subiu {change}", "en": "Since {first} the unit value rose by {change}"},
-    "mix_down": {"pt": "Desde {first} o valor médio caiu {change}", "en": "Since {first} the unit value fell by {change}"},
-    "by_price": {"pt": "{said}: mais pelos preços do que pela troca de países", "en": "{said}: more by prices than by the mix of countries"},
-    "by_mix": {"pt": "{said}: mais pela troca de países do que pelos preços", "en": "{said}: more by the mix of countries than by prices"},
+    "mix_up": {
+        "pt": "Desde {first} o valor médio subiu {change}",
+        "en": "Since {first} the unit value rose by {change}",
+    },
+    "mix_down": {
+        "pt": "Desde {first} o valor médio caiu {change}",
+        "en": "Since {first} the unit value fell by {change}",
+    },
+    "by_price": {
+        "pt": "{said}: mais pelos preços do que pela troca de países",
+        "en": "{said}: more by prices than by the mix of countries",
+    },
+    "by_mix": {
+        "pt": "{said}: mais pela troca de países do que pelos preços",
+        "en": "{said}: more by the mix of countries than by prices",
+    },
     "mix_chart": {
         "pt": "{first} = 100: em {last}, preço com os mesmos países {price}, valor médio {unit_value}.",
         "en": "{first} = 100: in {last}, price at the same countries {price}, unit value {unit_value}.",
@@ -186,17 +207,26 @@ WORDS: Mapping[str, Mapping[Language, str]] = {
     "same_with_itself": {
         "pt": "O valor médio também sobe quando o comércio se desloca para países mais caros; o índice de preços "
         "compara cada país consigo mesmo.",
-        "en": "The unit value also rises when trade shifts to dearer countries; the price index compares each country "
+        "en": "The unit value also rises when trade shifts to dearer countries; the price index compares each "
+        "country "
         "with itself.",
     },
     "careful": {"pt": "Leia com cuidado:", "en": "Read with care:"},
     "who_imports": {"pt": "De quem compramos", "en": "Whom we buy from"},
     "who_exports": {"pt": "A quem vendemos", "en": "Whom we sell to"},
-    "largest_imports": {"pt": "Maior fornecedor: {country}, com {share} do valor. Menor preço: {cheapest}", "en": "Largest supplier: {country}, with {share} of the value. Lowest price: {cheapest}"},
-    "largest_exports": {"pt": "Maior comprador: {country}, com {share} do valor. Menor preço: {cheapest}", "en": "Largest buyer: {country}, with {share} of the value. Lowest price: {cheapest}"},
+    "largest_imports": {
+        "pt": "Maior fornecedor: {country}, com {share} do valor. Menor preço: {cheapest}",
+        "en": "Largest supplier: {country}, with {share} of the value. Lowest price: {cheapest}",
+    },
+    "largest_exports": {
+        "pt": "Maior comprador: {country}, com {share} do valor. Menor preço: {cheapest}",
+        "en": "Largest buyer: {country}, with {share} of the value. Lowest price: {cheapest}",
+    },
     "largest_text": {
-        "pt": "Em {year}, {counted} com mais valor somam {share} do total. Escolha um para ver sua história e previsão.",
-        "en": "In {year} the {counted} with the most value have {share} of the total. Choose one to see its history and forecast.",
+        "pt": "Em {year}, {counted} com mais valor somam {share} do total. Escolha um para ver sua história e "
+        "previsão.",
+        "en": "In {year} the {counted} with the most value have {share} of the total. Choose one to see its "
+        "history and forecast.",
     },
     "share": {"pt": "Parte do valor em {year}", "en": "Share of the value in {year}"},
     "then_now": {"pt": "Preço: ○ {before} ● {year}", "en": "Price: ○ {before} ● {year}"},
@@ -209,7 +239,10 @@ WORDS: Mapping[str, Mapping[Language, str]] = {
     "remove": {"pt": "Retirar", "en": "Remove"},
     "compare_chart": {"pt": "Preços lado a lado: {names}.", "en": "Prices side by side: {names}."},
     "if": {"pt": "E se…", "en": "What if…"},
-    "if_none": {"pt": "E se o dólar, a safra ou o comércio mudarem?", "en": "What if the dollar, the harvest or trade change?"},
+    "if_none": {
+        "pt": "E se o dólar, a safra ou o comércio mudarem?",
+        "en": "What if the dollar, the harvest or trade change?",
+    },
     "if_moved": {
         "pt": "Neste cenário, {per} passaria de {before} para {after} ({change})",
         "en": "In this scenario {per} would go from {before} to {after} ({change})",
@@ -221,21 +254,29 @@ WORDS: Mapping[str, Mapping[Language, str]] = {
     "the_kg": {"pt": "o quilo", "en": "a kilogram"},
     "the_bottle": {"pt": "a garrafa", "en": "a bottle"},
     "if_text": {
-        "pt": "Mova um controle: a previsão para {year} muda como costumou mudar. É associação em anos passados, não causa.",
-        "en": "Move a slider: the forecast for {year} moves as it used to. It is an association in past years, not a cause.",
+        "pt": "Mova um controle: a previsão para {year} muda como costumou mudar. É associação em anos passados, "
+        "não causa.",
+        "en": "Move a slider: the forecast for {year} moves as it used to. It is an association in past years, not "
+        "a cause.",
     },
     "if_files": {
         "pt": "O que uma mudança de cada variável costumou fazer ao preço. É associação em anos passados, não causa.",
         "en": "What a change of each input used to do to the price. It is an association in past years, not a cause.",
     },
-    "effect": {"pt": "{step}: preço em dólares {pct} (95 em 100: {low} a {high})", "en": "{step}: price in dollars {pct} (95 in 100: {low} to {high})"},
+    "effect": {
+        "pt": "{step}: preço em dólares {pct} (95 em 100: {low} a {high})",
+        "en": "{step}: price in dollars {pct} (95 in 100: {low} to {high})",
+    },
     "effect_nothing": {"pt": "{effect}. Não se distingue de zero.", "en": "{effect}. Cannot be told from zero."},
     "last_level": {"pt": "{year}: {level} {unit}.", "en": "{year}: {level} {unit}."},
     "in_dollars": {"pt": "Em dólares", "en": "In dollars"},
     "in_reais": {"pt": "Em reais", "en": "In reais"},
     "baseline": {"pt": "○ como hoje", "en": "○ as today"},
     "moved": {"pt": "● no cenário", "en": "● in the scenario"},
-    "if_chart": {"pt": "{where}, em {year}: {baseline} como hoje, {moved} no cenário.", "en": "{where}, in {year}: {baseline} as today, {moved} in the scenario."},
+    "if_chart": {
+        "pt": "{where}, em {year}: {baseline} como hoje, {moved} no cenário.",
+        "en": "{where}, in {year}: {baseline} as today, {moved} in the scenario.",
+    },
     "reset": {"pt": "Voltar ao ponto de partida", "en": "Back to the baseline"},
     "table_ahead": {"pt": "Tabela da previsão", "en": "Table of the forecast"},
     "table_past": {"pt": "Tabela da história", "en": "Table of the history"},
@@ -251,7 +292,7 @@ WORDS: Mapping[str, Mapping[Language, str]] = {
     "copy_address": {"pt": "Copiar o endereço desta vista", "en": "Copy the address of this view"},
     "change": {"pt": "Mudar", "en": "Change"},
     "unknown": {"pt": "Não há uma série {series}.", "en": "There is no series {series}."},
-}  # fmt: skip
+}
 WHAT: Mapping[tuple[str, str], Mapping[Language, str]] = {
     ("imports", "table_wine"): {"pt": "O vinho de mesa importado", "en": "Imported table wine"},
     ("imports", "sparkling_wine"): {"pt": "O espumante importado", "en": "Imported sparkling wine"},
@@ -377,7 +418,9 @@ def chance(count: int, promised: float = 0.8) -> tuple[int, int]:
 
     Exact binomial: at most 2.5 per cent lie below and above.
     """
-    weights = [math.comb(count, held) * promised**held * (1 - promised) ** (count - held) for held in range(count + 1)]
+    weights = [
+        math.comb(count, held) * promised**held * (1 - promised) ** (count - held) for held in range(count + 1)
+    ]
 
     def tail(of: Sequence[float]) -> int:
         total = 0.0
@@ -393,9 +436,7 @@ def chance(count: int, promised: float = 0.8) -> tuple[int, int]:
 class _Outlook:
     """One view, prepared: every part of the page as the template shows it."""
 
-    def __init__(
-        self, answers: Answers, view: View, language: Language, addresses: Mapping[str, str] | None
-    ) -> None:
+    def __init__(self, answers: Answers, view: View, language: Language, addresses: Mapping[str, str] | None) -> None:
         self._answers, self._view, self._language, self._addresses = answers, view, language, addresses
         self._product = parts(view.series)[1]
         self._cutoff: int = answers.provenance["cutoff"]
@@ -543,7 +584,11 @@ class _Outlook:
         if self._language == "en" and product in PLURAL:
             title = title.replace(" is likely", " are likely", 1)
         if 80 not in ahead["bands"]:
-            return title, f"{self._say('was', last=last, price=price)} {sentences.CONVERTED[self._view.currency][self._language]}"
+            return (
+                title,
+                f"{self._say('was', last=last, price=price)} "
+                f"{sentences.CONVERTED[self._view.currency][self._language]}",
+            )
         low, high = ahead["bands"][80]
         word = "was_and_may_fall" if change > 0 and low < known[last] else "was"
         word = "was_and_may_rise" if change < 0 and high > known[last] else word
@@ -561,13 +606,16 @@ class _Outlook:
         totals = [(self._say("total"), "")] if None in here else []
         base = self._answers.base_year
         return {
-            "flow": [(FLOWS[one][language], one, one == flow) for one in FLOWS if any(n.startswith(one) for n in known)],
+            "flow": [
+                (FLOWS[one][language], one, one == flow) for one in FLOWS if any(n.startswith(one) for n in known)
+            ],
             "product": [(_first(TRADE_PRODUCTS[one][language]), one, one == product) for one in products],
             "country": [(name, code, code == (country or "")) for name, code in [*totals, *countries]],
             "money": [
                 (f"{symbol} {self._say(terms, base_year=base)}", money, money == self._view.money)
                 for money, symbol, terms in (
-                    ("usd", "US$", "nominal"), ("brl", "R$", "nominal"), ("usd_real", "US$", "real"), ("brl_real", "R$", "real"),
+                    ("usd", "US$", "nominal"), ("brl", "R$", "nominal"),
+                    ("usd_real", "US$", "real"), ("brl_real", "R$", "real"),
                 )
             ],
             "per": [
@@ -655,7 +703,8 @@ class _Outlook:
         return keys
 
     def _record(self) -> dict[str, Any] | None:
-        """How the past forecasts of this series did at the horizon that is asked about, in nominal dollars a kilogram."""
+        """How the past forecasts of this series did at the horizon that is asked about, nominal dollars a "
+        "kilogram."""
         language, horizon = self._language, self._view.horizon
         rows = self._answers.rows(
             "select year, q10, q50, q90, actual from past "
@@ -716,7 +765,7 @@ class _Outlook:
         }
 
     def _mix(self) -> dict[str, Any] | None:
-        """The change of a total's unit value over its last ten years, split into price and mix; None for a country."""
+        """The change of a total's unit value over its last ten years, as price and mix; None for a country."""
         if parts(self._view.series)[2]:
             return None
         answer = json.loads(self._answers.history(self._view.series))["items"][0]
@@ -799,7 +848,8 @@ class _Outlook:
                 cheapest=f"{cheapest['name']}, {self._money(cheapest['now'])}",
             ),
             "text": self._say(
-                "largest_text", year=year, share=share, counted=counted(len(shown), *COUNTRIES[self._language], self._language)
+                "largest_text", year=year, share=share,
+                counted=counted(len(shown), *COUNTRIES[self._language], self._language),
             ),
             "heads": {
                 "share": self._say("share", year=year),
@@ -853,11 +903,18 @@ class _Outlook:
             slider = self._slider(name, moves[name])
             sliders.append(slider)
             if slider["moved"]:
-                given[name] = {"pct": 100 * (slider["value"] / slider["start"] - 1)} if name == "exchange_rate" else {"pct": slider["value"]}
+                given[name] = (
+                    {"pct": 100 * (slider["value"] / slider["start"] - 1)}
+                    if name == "exchange_rate"
+                    else {"pct": slider["value"]}
+                )
         sliders.sort(key=lambda one: one["name"] != "exchange_rate")
         rows = [self._outcome(currency, given) for currency in ("usd", "brl")]
         found = [row for row in rows if row]
-        title, text = self._say("if_none"), self._say("if_files" if self._addresses else "if_text", year=self._ahead["year"])
+        title, text = (
+            self._say("if_none"),
+            self._say("if_files" if self._addresses else "if_text", year=self._ahead["year"]),
+        )
         warnings: list[str] = []
         if given:
             first = found[0]
@@ -871,8 +928,8 @@ class _Outlook:
             said = first["answer"]["warnings"]
             warnings = [one for one in said if one != sentences.UNIT_VALUE[language]]
         return {
-            "title": title, "text": text, "sliders": sliders, "rows": found, "warnings": warnings, "moved": bool(given),
-            "year": self._ahead["year"],
+            "title": title, "text": text, "sliders": sliders, "rows": found, "warnings": warnings,
+            "moved": bool(given), "year": self._ahead["year"],
         }  # fmt: skip
 
     def _slider(self, name: str, known: Mapping[str, Any]) -> dict[str, Any]:
@@ -883,9 +940,7 @@ class _Outlook:
         low, high = (round(0.8 * known["lowest"], 1), round(1.3 * known["highest"], 1)) if rate else (-50.0, 50.0)
         low = max(low, round(0.5 * start, 1)) if rate else low
         value = start if chosen is None else min(high, max(low, chosen))
-        answer = self._forecast(
-            self._view.series, {name: {"pct": STEP}}, currency="usd", terms="nominal", per="kg"
-        )
+        answer = self._forecast(self._view.series, {name: {"pct": STEP}}, currency="usd", terms="nominal", per="kg")
         assert answer
         [effect] = answer["effects"]
         step = f"{self._change(STEP / 100, 0)}"

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vindima.labels import FLOWS, TRADE_PRODUCTS, Language
+from vindima.serving import frame
 from vindima.serving.answers import Answers
-from vindima.templates import render
 
 FIRST_YEAR_DRAWN = 2000
 WIDTH, HEIGHT, MARGIN = 200, 64, 4
@@ -60,51 +60,30 @@ WORDS: Mapping[str, Mapping[Language, str]] = {
         "kilogram; it is not a shelf price.",
     },
 }
-REPORTS: Mapping[str, Mapping[Language, tuple[str, str]]] = {
-    "outlook": {
-        "pt": (
-            "Preços e previsões",
-            "Quanto custou e quanto deve custar, uma série por vez: história, faixa, preço ou composição, tabelas.",
-        ),
-        "en": (
-            "Prices and forecasts",
-            "What it cost and is likely to cost, one series at a time: history, range, price or mix, tables.",
-        ),
-    },
-    "data-quality": {
-        "pt": (
-            "Qualidade dos dados",
-            "Quanto se pode confiar nos dados: o que há, o que foi corrigido e por quê, o que não fecha.",
-        ),
-        "en": (
-            "Data quality",
-            "How far the data can be trusted: what there is, what was corrected and why, what does not add up.",
-        ),
-    },
-}
-"""Notebook of a report → what it is called and what it answers."""
 
 
-def page(answers: Answers, language: Language) -> str:
-    """HTML of the start page, from the answers of the set that is served."""
+def page(answers: Answers, language: Language, addresses: Mapping[str, str] | None = None) -> str:
+    """The start page as a whole document, from the answers of a set; `addresses` as in `frame.page`."""
     words = {name: text[language] for name, text in WORDS.items()}
     last = answers.provenance["cutoff"] + answers.horizon
     cards: dict[str, list[dict[str, Any]]] = {}
     for total in sorted(answers.totals(), key=_order):
         cards.setdefault(FLOWS[total["flow"]][language], []).append(_card(total, language))
-    return render(
-        "serving",
-        "start.html.j2",
+    made = frame.page(
+        "start",
         language,
-        portuguese=language == "pt",
+        words["title"],
+        "start.html.j2",
+        addresses,
         words=words,
         sentence=words["sentence"].format(last=last),
         cards=cards,
         how=words["how_text"].format(first=FIRST_YEAR_DRAWN),
-        reports={name: text[language] for name, text in REPORTS.items()},
+        reports={name: text[language] for name, text in frame.REPORTS.items()},
         source=words["source"].format_map(answers.provenance),
         size=(WIDTH, HEIGHT),
     )
+    return frame.document([made], language, words["title"], script=False)
 
 
 def _order(total: Mapping[str, Any]) -> tuple[int, int]:
