@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -33,6 +34,8 @@ LARGE = 0.1
 """Share of a price from which its correction is told apart from the small ones."""
 LABELLED = 2
 """Prices whose correction is told in the chart itself, the largest ones."""
+LEAST = 38
+"""Letters of a text of the register that say too little alone."""
 LINE = 17
 """Pixels from one line of small text to the next."""
 STEP = 6
@@ -82,7 +85,7 @@ WORDS: Mapping[str, Mapping[Language, str]] = {
     },
     "parts_more": {"pt": "as partes somam mais que o total", "en": "the parts add up to more than the total"},
     "total_more": {"pt": "o total é maior", "en": "the total is larger"},
-    "rounding": {"pt": "diferença de até {few} unidades", "en": "{few} units or fewer"},
+    "rounding": {"pt": "diferença de até {few} unidades", "en": "a difference of {few} units or fewer"},
     "total": {"pt": "total impresso: {value} {unit}", "en": "printed total: {value} {unit}"},
     "parts": {"pt": "soma das partes: {value} {unit}", "en": "sum of the parts: {value} {unit}"},
     "gaps": {
@@ -112,9 +115,13 @@ def dollars(price: float, language: Language) -> str:
 
 
 def clause(text: str) -> str:
-    """What a sentence of the register begins with: 'Guyana is missing; others are short. …' → 'Guyana is missing'."""
-    ends = [place for mark in ("; ", ": ", ". ") if (place := text.find(mark)) > 0]
-    return text[: min(ends, default=len(text))].rstrip(".")
+    """What a text of the register begins with, enough to tell what it is about.
+
+    'Guyana and most of Bolivia are missing; others are short. …' → 'Guyana and most of Bolivia are missing'.
+    """
+    heads = (text[: mark.start()] for mark in re.finditer("[;:.] ", text))
+    enough = (head for head in heads if len(head) >= LEAST and head.count("(") == head.count(")"))
+    return next(enough, text.rstrip("."))
 
 
 def wide(words: str, size: float = 14, bold: bool = False) -> float:
@@ -289,7 +296,7 @@ def corrected_price(prices: Rows, causes: Mapping[int, Sequence[str]], language:
         phone = width < 500
         height, left, top = (330, 34, 30) if phone else (420, 38, 30)
         drawing = Drawing(width, height)
-        across = Scale(first, max(last, first + 1), left + 12, width - 52)
+        across = Scale(first, last, left + 12, width - 52)
         down = Scale(0, 1.3 * max(both["published"] + both["used"]), height - 32, top + 8)
         drawing.text((0, 8), WORDS["unit"][language])
         drawing.levels(down, left, width, lambda value, places: number(value, places, language), 6)
@@ -305,14 +312,14 @@ def corrected_price(prices: Rows, causes: Mapping[int, Sequence[str]], language:
                 taken.append((x - 5, y - 5, x + 5, y + 5))
         segments = [pair for line in lines.values() for pair in itertools.pairwise(line)]
         within = (left + 4, top, width, height - 36)
-        end = lines["used"][-1]
-        words = number(prices[-1]["used"], 2, language)
-        drawing.text((end[0] + 10, end[1]), words, WINE, bold=True)
-        taken.append((end[0] + 8, end[1] - 9, width, end[1] + 9))
+        if prices[-1] not in told:
+            x, y = lines["used"][-1]
+            drawing.text((x + 10, y), number(prices[-1]["used"], 2, language), WINE, bold=True)
+            taken.append((x + 8, y - 9, width, y + 9))
         for row in told:
             said = number(row["used"], 2, language) + (f" {WORDS['used'][language]}" if row is told[0] else "")
             at = (across(row["year"]), down(row["used"]))
-            _label(drawing, at, said, [], WINE, within, segments, taken)
+            _label(drawing, at, said, [], WINE, within, segments, taken, left=False)
         for row in told:
             name, price = WORDS["published"][language], number(row["published"], 2, language)
             said = f"{row['year']}: {price}" if phone and row is not told[0] else f"{row['year']}, {name}: {price}"
@@ -349,11 +356,15 @@ def _label(
     within: Box,
     segments: Sequence[Segment],
     taken: list[Box],
+    left: bool = True,
 ) -> None:
-    """Words about the point `at`, as near to it as they lie on no line and no other words; none where they cannot."""
+    """Words about the point `at`, as near to it as they lie on no line and no other words; none where they cannot.
+
+    Of places that are about as near, one at the `left` or right of the point is taken.
+    """
     broad = max(wide(heading, bold=True), *(wide(line, SMALL) for line in why), 0)
     tall = LINE * (1 + len(why))
-    place = _free(at, broad, tall, within, segments, taken)
+    place = _free(at, broad, tall, within, segments, taken, left)
     if place is None:
         return
     x, y = place
@@ -368,7 +379,13 @@ def _label(
 
 
 def _free(
-    at: Point, broad: float, tall: float, within: Box, segments: Sequence[Segment], taken: Sequence[Box]
+    at: Point,
+    broad: float,
+    tall: float,
+    within: Box,
+    segments: Sequence[Segment],
+    taken: Sequence[Box],
+    at_left: bool,
 ) -> Point | None:
     """Left and top of the box nearest to `at` that touches none of `segments` and `taken`, in sight of it."""
     left, top, right, bottom = within
@@ -392,7 +409,12 @@ def _free(
         for across in range(int((right - left - broad) / STEP) + 1)
         for down in range(int((bottom - top - tall) / STEP) + 1)
     ]
-    return next(filter(is_free, sorted(places, key=lambda place: math.dist(at, near(place)))), None)
+
+    def far(place: Point) -> float:
+        beside = place[0] + broad / 2 < at[0]
+        return math.dist(at, near(place)) + (0 if beside == at_left else 12)
+
+    return next(filter(is_free, sorted(places, key=far)), None)
 
 
 def _hidden(at: Point, to: Point, segments: Sequence[Segment], taken: Sequence[Box]) -> bool:
@@ -446,8 +468,9 @@ def agreement(years: Rows, language: Language) -> Markup:
         drawing = Drawing(width, height)
         _legend(drawing, legend)
         drawing.text((0, top - 16), WORDS["country_years"][language])
-        down = Scale(0, max(sum(row[kind] for kind in kinds) for row in years), height - 32, top + 8)
-        drawing.levels(down, left, width, lambda value, places: number(value, places, language), 5)
+        most = max(sum(row[kind] for kind in kinds) for row in years)
+        down = Scale(0, most, height - 32, top + 8)
+        drawing.levels(down, left, width, lambda value, places: number(value, places, language), min(most + 1, 5))
         across = Scale(first - 0.6, last + 0.6, left, width)
         broad = 0.8 * (across(first + 1) - across(first))
         for row in years:
@@ -462,7 +485,7 @@ def agreement(years: Rows, language: Language) -> Markup:
         return drawing
 
     tips = [
-        "\n".join([str(row["year"]), *(f"{row[kind]} {WORDS[kind][language]}" for kind in kinds if row[kind])])
+        "\n".join([str(row["year"]), *(f"{WORDS[kind][language]}: {row[kind]}" for kind in kinds if row[kind])])
         for row in years
     ]
     sums = {kind: number(sum(row[kind] for row in years), 0, language) for kind in kinds}
@@ -505,7 +528,7 @@ def total_gaps(
         beside = width > 800
         left = max(wide(word, size) for pair in names.values() for word, size in zip(pair, (14, SMALL), strict=True))
         left = min(left + 16, width / 2.4) if beside else 8
-        across = Scale(span[0] - 0.5, max(span[1], span[0] + 1) + 0.5, left + 10, width - 12)
+        across = Scale(span[0] - 0.5, span[1] + 0.5, left + 10, width - 12)
         top = _legend_height(width, legend) + 12
         told = [_told(rows, across, width, language) for _, rows in ranked]
         rooms = [
