@@ -18,7 +18,7 @@ from lxml import html as parser
 from vindima.etl import crosscheck, schemas
 from vindima.ingestion import revisions
 from vindima.labels import Language, number
-from vindima.serving import drawing, quality, quality_charts, sets, store
+from vindima.serving import drawing, quality, quality_charts, sentences, sets, store
 from vindima.serving.answers import Answers
 
 
@@ -195,11 +195,13 @@ def test_source_line_names_vintage_its_date_and_the_second_source(served_set: Pa
 
 def test_age_counts_whole_months_since_the_newest_year_ended():
     newest = {"trade": 2024, "production": 2023}
-    assert quality.age(newest, "en", date(2026, 3, 10)) == (
+    assert sentences.age(newest, "en", date(2026, 3, 10)) == (
         "Newest figures: trade 2024, production 2023; 2024 ended 14 months ago."
     )
-    assert quality.age({"comércio": 2024}, "pt", date(2025, 2, 1)).endswith("comércio 2024; 2024 terminou há 1 mês.")
-    assert quality.age({"trade": 2024}, "en", date(2024, 12, 31)).endswith("2024 ended 0 months ago.")
+    assert sentences.age({"comércio": 2024}, "pt", date(2025, 2, 1)).endswith(
+        "comércio 2024; 2024 terminou há 1 mês."
+    )
+    assert sentences.age({"trade": 2024}, "en", date(2024, 12, 31)).endswith("2024 ended 0 months ago.")
 
 
 def test_every_finding_stands_beside_its_tables_and_years(served_set: Path):

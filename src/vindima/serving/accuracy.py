@@ -324,8 +324,13 @@ WORDS: Mapping[str, Mapping[Language, str]] = {
 """Every sentence of the report in both languages."""
 
 
-def page(answers: Answers, asked: Mapping[str, str], language: Language) -> str:
-    """HTML of the accuracy report, from the answers of the set that is served; it has no choices, so none is read."""
+def page(
+    answers: Answers, asked: Mapping[str, str], language: Language, addresses: Mapping[str, str] | None = None
+) -> str:
+    """HTML of the accuracy report, from the answers of the set that is served; it has no choices, so none is read.
+
+    `addresses` are those of a page that is a file (`frame.page`).
+    """
     told = _Told(answers, language)
     title, deck = told.headline()
     return frame.page(
@@ -333,7 +338,7 @@ def page(answers: Answers, asked: Mapping[str, str], language: Language) -> str:
         language,
         title,
         "accuracy.html.j2",
-        None,
+        addresses,
         title=title,
         deck=deck,
         words={name: text[language] for name, text in WORDS.items()},

@@ -290,6 +290,7 @@ WORDS: Mapping[str, Mapping[Language, str]] = {
     "svg": {"pt": "Gráfico (SVG)", "en": "Chart (SVG)"},
     "png": {"pt": "Gráfico (PNG)", "en": "Chart (PNG)"},
     "copy_address": {"pt": "Copiar o endereço desta vista", "en": "Copy the address of this view"},
+    "trade": {"pt": "comércio exterior", "en": "foreign trade"},
     "change": {"pt": "Mudar", "en": "Change"},
     "unknown": {"pt": "Não há uma série {series}.", "en": "There is no series {series}."},
 }
@@ -545,9 +546,15 @@ class _Outlook:
             tables=self._tables(),
             csv=base64.b64encode(self._csv().encode()).decode(),
             file=view.series,
-            source=f"{charts.source_line(self._answers.provenance, language, COLUMNS[view.money])} "
-            f"{sentences.UNIT_VALUE[language]}",
+            source=" ".join(self._source()),
         )
+
+    def _source(self) -> list[str]:
+        """Where the figures come from, what they are, and, of a page that is made now, how old they are."""
+        language = self._language
+        line = charts.source_line(self._answers.provenance, language, COLUMNS[self._view.money])
+        age = [] if self._addresses else [sentences.age({self._say("trade"): self._cutoff}, language)]
+        return [line, *age, sentences.UNIT_VALUE[language]]
 
     @cached_property
     def _shown(self) -> History:

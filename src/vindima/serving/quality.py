@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from typing import Any
 
 from vindima.etl.products import GROUPS, PRODUCTS
 from vindima.ingestion.catalogue import TABLES
 from vindima.labels import Language, counted, country_name, number, percent
-from vindima.serving import frame, quality_charts
+from vindima.serving import frame, quality_charts, sentences
 from vindima.serving.answers import Answers
 from vindima.serving.quality_charts import ROUNDING, Rows, clause, gap_kind, table_title
 
@@ -143,10 +142,6 @@ WORDS: Mapping[str, Mapping[Language, str]] = {
     "search": {"pt": "Procurar em “{title}”", "en": "Search in “{title}”"},
     "search_short": {"pt": "Procurar", "en": "Search"},
     "and": {"pt": " e ", "en": " and "},
-    "age": {
-        "pt": "Números mais novos: {newest}; {year} terminou há {months}.",
-        "en": "Newest figures: {newest}; {year} ended {months} ago.",
-    },
     "between": {"pt": "Edições", "en": "Vintages"},
 }
 DECISIONS: Mapping[str, Mapping[Language, str]] = {
@@ -185,7 +180,6 @@ CHANGES: Mapping[str, Mapping[Language, str]] = {
 COUNTED: Mapping[str, Mapping[Language, tuple[str, str]]] = {
     "tables": {"pt": ("tabela", "tabelas"), "en": ("table", "tables")},
     "rows": {"pt": ("linha", "linhas"), "en": ("row", "rows")},
-    "months": {"pt": ("mês", "meses"), "en": ("month", "months")},
 }
 SECTIONS: Mapping[str, Mapping[Language, str]] = {
     "imports": {"pt": "importação", "en": "imports"},
@@ -228,10 +222,13 @@ class Table:
     text: str = ""
 
 
-def page(answers: Answers, asked: Mapping[str, str], language: Language) -> str:
+def page(
+    answers: Answers, asked: Mapping[str, str], language: Language, addresses: Mapping[str, str] | None = None
+) -> str:
     """The report as HTML: pictures first, each with the sentence that reads it, then the registers as tables.
 
-    It takes no choices: `asked` changes nothing.
+    It takes no choices: `asked` changes nothing. `addresses` are those of a page that is a file (`frame.page`); such
+    a page does not say how old its figures are.
     """
     counts = answers.rows("select * from counts order by rowid")
     findings = {row["finding"]: row for row in answers.rows("select * from findings order by rowid")}
@@ -253,7 +250,7 @@ def page(answers: Answers, asked: Mapping[str, str], language: Language) -> str:
         language,
         WORDS["title"][language],
         "quality.html.j2",
-        None,
+        addresses,
         title=WORDS["title"][language],
         headline=_headline(counts, prices, language),
         intro=_intro(counts, language),
@@ -262,23 +259,7 @@ def page(answers: Answers, asked: Mapping[str, str], language: Language) -> str:
         rows=COUNTED["rows"][language],
         search=WORDS["search"][language],
         search_short=WORDS["search_short"][language],
-        source=_source(answers, counts, language),
-    )
-
-
-def age(newest: Mapping[str, int], language: Language, today: date | None = None) -> str:
-    """How old a report's newest figures are: `newest` holds what is meant → its newest year; `today` is today's date.
-
-    {'trade': 2024, 'production': 2023}, on 10 March 2026 → 'Newest figures: trade 2024, production 2023; 2024 ended
-    14 months ago.'
-    """
-    today = today or date.today()
-    year = max(newest.values())
-    months = max(12 * (today.year - year - 1) + today.month - 1, 0)
-    return WORDS["age"][language].format(
-        newest=", ".join(f"{name} {last}" for name, last in newest.items()),
-        year=year,
-        months=counted(months, *COUNTED["months"][language], language),
+        source=_source(answers, counts, language, addresses is None),
     )
 
 
@@ -571,7 +552,7 @@ def _revisions(revisions: Rows, language: Language) -> Table:
     return Table(title, heads, rows, words=2, text=said)
 
 
-def _source(answers: Answers, counts: Rows, language: Language) -> str:
+def _source(answers: Answers, counts: Rows, language: Language, aged: bool) -> str:
     newest: dict[str, int] = {}
     for section, name in SECTIONS.items():
         if years := [row["year"] for row in counts if TABLES[row["table"]].section == section]:
@@ -582,4 +563,4 @@ def _source(answers: Answers, counts: Rows, language: Language) -> str:
         last=max(row["year"] for row in counts),
         extracted=answers.collected["comexstat"],
     )
-    return f"{source} {age(newest, language)}"
+    return f"{source} {sentences.age(newest, language)}" if aged else source

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Mapping
+from datetime import date
 
 from vindima.etl.price_index import Drift, FewMatched, Note, Split
 from vindima.forecasting.scenario import Caution
 from vindima.inputs import quantity
-from vindima.labels import FLOWS, TRADE_PRODUCTS, Language, number, percent, series_name
+from vindima.labels import FLOWS, TRADE_PRODUCTS, Language, counted, number, percent, series_name
 from vindima.series import parts
 
 _SPLIT = {
@@ -65,6 +66,11 @@ NO_INFLATION: dict[Language, str] = {
     "pt": "Em moeda de {base_year} pelo nível de preços de {year}, o mais novo disponível: a inflação depois de "
     "{year} não é prevista.",
 }
+_AGE: dict[Language, str] = {
+    "en": "Newest figures: {newest}; {year} ended {months} ago.",
+    "pt": "Números mais novos: {newest}; {year} terminou há {months}.",
+}
+_MONTHS: dict[Language, tuple[str, str]] = {"en": ("month", "months"), "pt": ("mês", "meses")}
 _EXCHANGE_RATE: dict[Language, str] = {
     "en": "the exchange rate, reais per US dollar, yearly average",
     "pt": "o câmbio, reais por dólar, média do ano",
@@ -181,4 +187,20 @@ def warning(found: Caution, language: Language) -> str:
         unit=quantity(found.input, found.product).unit,
         year=found.year,
         **{name: number(value, decimals, language) for name, value in found.numbers.items()},
+    )
+
+
+def age(newest: Mapping[str, int], language: Language, today: date | None = None) -> str:
+    """How old a report's newest figures are: `newest` holds what is meant → its newest year; `today` is today's date.
+
+    {'trade': 2024, 'production': 2023}, on 10 March 2026 → 'Newest figures: trade 2024, production 2023; 2024 ended
+    14 months ago.'
+    """
+    today = today or date.today()
+    year = max(newest.values())
+    months = max(12 * (today.year - year - 1) + today.month - 1, 0)
+    return _AGE[language].format(
+        newest=", ".join(f"{name} {last}" for name, last in newest.items()),
+        year=year,
+        months=counted(months, *_MONTHS[language], language),
     )

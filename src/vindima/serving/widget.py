@@ -21,7 +21,7 @@ log = logging.getLogger("vindima.reports")
 class Page(Protocol):
     """What a report is: the HTML of its page for what is asked, in a language."""
 
-    def __call__(self, answers: Answers, asked: Mapping[str, str], language: Language) -> str: ...
+    def __call__(self, answers: Answers, asked: Mapping[str, str], language: Language, /) -> str: ...
 
 
 class Report(anywidget.AnyWidget):
