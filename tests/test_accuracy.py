@@ -23,6 +23,7 @@ from vindima.serving.answers import Answers
 from vindima.serving.current import Current
 
 TOTAL, CHILE, DUTCH = "imports.table_wine", "imports.table_wine.CHL", "exports.fresh_grapes.NLD"
+OTHER = "imports.table_wine.OTHER"
 NARROW, MIDDLE, WIDE = 0.05, 0.3, 5.0
 BOTH: tuple[Language, ...] = ("pt", "en")
 
@@ -34,17 +35,17 @@ def ranged(rows: pd.DataFrame, width: float | pd.Series) -> pd.DataFrame:
 
 
 def backtested(naive: float = 1.25, far: float = 2.0, auto_ets: float = 1.5) -> pd.DataFrame:
-    """Forecasts by three methods for three series; errors of naive and AutoETS are so many times those of joint.
+    """Forecasts by three methods for four series; errors of naive and AutoETS are so many times those of joint.
 
     From the horizon 4 on those of naive are `far` times. The ranges of the total are much too narrow, those of Chile
-    much too wide.
+    and the other countries much too wide.
     """
     random = np.random.default_rng(7)
     rows = pd.DataFrame(
         [
             {"series": series, "cutoff": cutoff, "horizon": horizon, "year": cutoff + horizon, "actual": 2.5}
             | {"width": width, "error": random.normal(0, 0.25)}
-            for series, width in ((TOTAL, NARROW), (CHILE, WIDE), (DUTCH, MIDDLE))
+            for series, width in ((TOTAL, NARROW), (CHILE, WIDE), (OTHER, WIDE), (DUTCH, MIDDLE))
             for cutoff in range(2004, 2019)
             for horizon in range(1, 6)
         ]
@@ -121,9 +122,9 @@ def test_title_and_deck_say_the_error_beside_naive_near_and_far(served_set: Path
     count = (errors["horizon"] <= 3).sum() // 3
     expected = {
         "pt": f"As previsões erram {shares[0]} menos que repetir o último preço; a 5 anos, {shares[1]} menos "
-        f"Medido em {count} previsões de 3 séries, de 1 a 3 anos à frente, refeitas com cortes de 2004 a 2018",
+        f"Medido em {count} previsões de 4 séries, de 1 a 3 anos à frente, refeitas com cortes de 2004 a 2018",
         "en": f"The forecasts err {shares[0]} less than repeating the last price; at 5 years, {shares[1]} less "
-        f"Measured on {count} forecasts of 3 series, 1 to 3 years ahead, made anew at cutoffs from 2004 to 2018",
+        f"Measured on {count} forecasts of 4 series, 1 to 3 years ahead, made anew at cutoffs from 2004 to 2018",
     }
     assert expected[language] in page
     none = {"pt": "Nenhum método pronto (AutoETS) errou menos", "en": "No ready-made method (AutoETS) erred less"}
@@ -166,10 +167,10 @@ def test_series_outside_chance_are_counted_and_named(served_set: Path, language:
     assert held[TOTAL] < low <= held[DUTCH] <= high < held[CHILE] == 45
     share = percent(inside.mean(), 0, language)
     words = {
-        "pt": f"No conjunto, não: conteve só {share} dos preços. Em 1 de 3 séries, menos do que o acaso explica; em "
-        "1, mais",
-        "en": f"On the whole, no: it held only {share} of the prices. In 1 of 3 series, fewer than chance explains; "
-        "in 1, more",
+        "pt": f"No conjunto, não: conteve só {share} dos preços. Em 1 de 4 séries, menos do que o acaso explica; em "
+        "2, mais",
+        "en": f"On the whole, no: it held only {share} of the prices. In 1 of 4 series, fewer than chance explains; "
+        "in 2, more",
     }
     assert words[language] in text(page)
     below = {
@@ -234,9 +235,9 @@ def test_published_forecasts_of_the_newest_year_are_held_against_what_came(serve
     naive = (np.log(newest["actual"]) - np.log(newest["naive"])).abs().sum()
     smaller = percent(1 - absolute(newest).sum() / naive, 0, language)
     expected = {
-        "pt": "De 3 previsões publicadas antes de se conhecer 2023, a faixa de 80 conteve o preço em 1, e a de 95 em 2 "
-        f"Foram feitas com dados até 2022 (edição {'b' * 12}) e estão aqui como saíram. O erro foi {smaller} menor que "
-        "o de repetir o último preço.",
+        "pt": "De 3 previsões publicadas antes de se conhecer 2023, a faixa de 80 conteve o preço em 1, e a de 95 em "
+        f"2 Foram feitas com dados até 2022 (edição {'b' * 12}) e estão aqui como saíram. O erro foi {smaller} menor "
+        "que o de repetir o último preço.",
         "en": "Of 3 forecasts published before 2023 was known, the range of 80 held the price for 1, and that of 95 "
         f"for 2 They were made with data to 2022 (vintage {'b' * 12}) and stand here as they came out. The error was "
         f"{smaller} smaller than that of repeating the last price.",
@@ -268,16 +269,26 @@ def test_largest_errors_come_first_with_the_trade_of_their_years(served_set: Pat
         prices = pd.read_sql("select * from prices", database)
     ours = scored[(scored["model"] == "joint") & (scored["horizon"] == 1)]
     ranked = ours.assign(error=absolute(ours)).sort_values("error", ascending=False).head(accuracy.WORST)
-    known = ranked.merge(prices, on=["series", "year"])
-    worst = ranked.iloc[0]
-    here = prices["series"] == worst["series"]
-    prices.loc[here & (prices["year"] == worst["cutoff"]), ["quantity_kg", "corrected"]] = [40_500.0, 1]
-    prices.loc[here & (prices["year"] == worst["year"]), "quantity_kg"] = 81.0
+    worst, next_one = ranked.iloc[0], ranked[ranked["series"] != ranked["series"].iloc[0]].iloc[0]
+    prices = prices.set_index(["series", "year"])
+    for row, before, after in ((worst, 40_500.0, 81.0), (next_one, 30_000.0, 20_000.0)):
+        prices.loc[(row["series"], row["cutoff"]), "quantity_kg"] = before
+        prices.loc[(row["series"], row["year"]), "quantity_kg"] = after
+    prices.loc[(worst["series"], worst["cutoff"]), "corrected"] = 1
     with_forecasts(served_set, scored)
-    page = text(accuracy.page(changed(served_set, {"prices": prices}), {}, "en"))
+    page = text(accuracy.page(changed(served_set, {"prices": prices.reset_index()}), {}, "en"))
+    trade = pd.DataFrame(
+        {
+            when: prices["quantity_kg"].reindex(pd.MultiIndex.from_frame(ranked[["series", when]])).to_numpy()
+            for when in ("cutoff", "year")
+        }
+    )
+    both, known = len(trade.dropna()), trade["year"].notna().sum()
+    fell, small = (trade["year"] < trade["cutoff"] / 2).sum(), (trade["year"] < 10_000).sum()
     low, middle, high = (number(worst[name], 2, "en") for name in ("q10", "forecast", "q90"))
     first = page.split("How much was traded")[1]
-    assert f"In 1 of {len(known)} cases, the quantity fell to less than half" in first
+    assert f"In {fell} of {both} cases, the quantity fell to less than half" in first
+    assert f"In {small} of {known} cases, the year that was forecast had less than 10 t of trade." in first
     went = re.search(r"US\$ [\d.]+ .*?%\)\.(?: The price of \d+ is a corrected figure\.)?", first)
     assert went
     assert went[0].startswith(f"US$ {middle} ({low} to {high}), came US$ 2.50: ")
