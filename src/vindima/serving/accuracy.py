@@ -232,10 +232,10 @@ WORDS: Mapping[str, Mapping[Language, str]] = {
         "them, unchanged.",
     },
     "due_title": {
-        "pt": "Das {due} previsões publicadas antes de se conhecer {year}, {held} contiveram o preço na faixa de "
-        "80, e {held_95} na de 95",
-        "en": "Of {due} forecasts published before {year} was known, {held} held the price in the range of 80, and "
-        "{held_95} in that of 95",
+        "pt": "De {forecasts} publicadas antes de se conhecer {year}, a faixa de 80 conteve o preço em {held}, e a "
+        "de 95 em {held_95}",
+        "en": "Of {forecasts} published before {year} was known, the range of 80 held the price for {held}, and "
+        "that of 95 for {held_95}",
     },
     "due_text": {
         "pt": "Foram feitas com dados até {cutoff} (edição {vintage}) e estão aqui como saíram. O erro foi "
@@ -508,7 +508,7 @@ class _Told:
         named, short = METHODS["naive"][self.language]
         named = f"{self.say('ours')} ({short})" if self.model == "naive" else named
         repeat = Method(named, short, INK, self.points("naive"))
-        tips = [self.errors_tip(horizon, methods) for horizon in self.horizons]
+        tips = [self.errors_tip(horizon) for horizon in self.horizons]
         label = f"{title}. " + ". ".join(
             f"{method.name}: "
             + self.listed(f"{self.percent(point[0], True)} ({self.years(h)})" for h, point in method.points.items())
@@ -544,14 +544,16 @@ class _Told:
         return None if low is None or high is None else (low - 1, high - 1)
 
     def beside(self, row: Mapping[str, Any]) -> str:
-        """'−8% (−12% to −4%)', without the interval where none is known."""
+        """'−8% (−12% to −4%)', without the interval where none is known, or where it is naive beside itself."""
         alone = self.percent(row["mae_rel_naive"] - 1, True)
-        if (near := self.interval(row)) is None:
+        near = self.interval(row)
+        if near is None or row["model"] == "naive":
             return alone
         to = {"pt": "a", "en": "to"}[self.language]
-        return f"{alone} ({self.percent(near[0], True)} {to} {self.percent(near[1], True)})"
+        sides = (f"({self.percent(near[0], True)}", to, f"{self.percent(near[1], True)})")
+        return f"{alone} " + "\N{NO-BREAK SPACE}".join(sides)
 
-    def errors_tip(self, horizon: int, methods: Sequence[Method]) -> str:
+    def errors_tip(self, horizon: int) -> str:
         rows = self.scores["horizon", str(horizon)]
         shown = [*READY_MADE, *([] if self.model in READY_MADE else [self.model])]
         lines = [
@@ -615,8 +617,7 @@ class _Told:
         outside = sum(_outside(row["due"]) for row in enough)
         text = self.say(
             "dots_text", fewest=FEWEST_FORECASTS, near=NEAR, median=median, low=fewest, high=most, series=series,
-            expected=number(outside, 0, self.language), below=len(below),
-            above=above,
+            expected=number(outside, 0, self.language), below=len(below), above=above,
         )  # fmt: skip
         names = self.say("below_names", names="; ".join(f"{one.name} ({self.said_held(one)})" for one in below))
         return {
@@ -792,7 +793,7 @@ class _Told:
         publication = [row for row in rows if all(row[name] == newest[name] for name in ("vintage", "year"))]
         held, held_95 = (sum(_within(row, level) for row in publication) for level in (80, 95))
         due = len(publication)
-        title = self.say("due_title", year=newest["year"], held=held, due=due, held_95=held_95)
+        title = self.say("due_title", year=newest["year"], held=held, forecasts=self.forecasts(due), held_95=held_95)
         about = {"cutoff": newest["cutoff"], "vintage": newest["vintage"]}
         keys = [self.held_key(self.say(f"key_{level}"), count, due) for level, count in ((80, held), (95, held_95))]
         both = [row for row in publication if row["naive"] is not None]

@@ -174,7 +174,7 @@ def dots(series: Sequence[Held], band: tuple[float, float], language: Language, 
     draw.line([(across(80), 48), (across(80), foot)], INK, 1.4)
     draw.text((across(80), 36), written("promised", language, level=80), INK, "middle", bold=True)
     words = written("chance", language).split()
-    for place, part in enumerate((words[:2], words[2:]) if phone else (words,)):
+    for place, part in enumerate((words[:2], words[2:])):
         draw.text((across(low) + 5, 60 + 15 * place), " ".join(part), size=13, halo=False)
     draw.line([(across.begin, foot), (across.end, foot)], AXIS)
     for tick in range(first, 101, 10):

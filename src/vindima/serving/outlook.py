@@ -286,6 +286,7 @@ WORDS: Mapping[str, Mapping[Language, str]] = {
     "price": {"pt": "Preço", "en": "Price"},
     "quantity": {"pt": "Toneladas", "en": "Tonnes"},
     "value": {"pt": "Mil US$", "en": "Thousand US$"},
+    "note": {"pt": "Nota", "en": "Note"},
     "csv": {"pt": "Dados (CSV)", "en": "Data (CSV)"},
     "svg": {"pt": "Gráfico (SVG)", "en": "Chart (SVG)"},
     "png": {"pt": "Gráfico (PNG)", "en": "Chart (PNG)"},
@@ -1020,7 +1021,7 @@ class _Outlook:
             ]
             for row in reversed(self._prices(self._view.series))
         ]
-        heads = [say("year"), say("price"), say("quantity"), say("value"), ""]
+        heads = [say("year"), say("price"), say("quantity"), say("value"), say("note")]
         return [*tables, {"title": say("table_past"), "heads": heads, "rows": rows, "note": self._unit}]
 
     def _csv(self) -> str:
