@@ -18,7 +18,7 @@ from scipy import stats
 from vindima.forecasting import scores
 from vindima.labels import Language, number, percent
 from vindima.quantiles import QUANTILES
-from vindima.serving import accuracy, sets
+from vindima.serving import accuracy, chance, sets
 from vindima.serving.answers import Answers
 from vindima.serving.current import Current
 
@@ -153,7 +153,7 @@ def test_chart_and_table_of_errors_have_the_scores_of_each_horizon(served_set: P
 
 @pytest.mark.parametrize("due", [1, 5, 30, 45, 48, 120])
 def test_what_chance_explains_is_the_binomial_interval(due: int):
-    assert accuracy.by_chance(due) == tuple(stats.binom.ppf([0.025, 0.975], due, 0.8))
+    assert chance.explains(due) == tuple(stats.binom.ppf([0.025, 0.975], due, 0.8))
 
 
 @pytest.mark.parametrize("language", BOTH)

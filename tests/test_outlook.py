@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
-from vindima.serving import outlook, sentences
+from vindima.serving import chance, outlook, sentences
 from vindima.serving.answers import Answers
 from vindima.serving.current import Current
 
@@ -238,7 +238,7 @@ def test_page_tells_the_record_of_the_series_that_it_shows(answers, count, held,
 
 @pytest.mark.parametrize(("count", "least", "most"), [(16, 9, 16), (17, 10, 16), (48, 33, 43), (10, 5, 10)])
 def test_chance_is_the_exact_binomial(count, least, most):
-    assert outlook.chance(count) == (least, most)
+    assert chance.explains(count) == (least, most)
 
 
 def test_published_forecast_that_came_due_is_told(answers):

@@ -24,7 +24,7 @@ from vindima.labels import (
 from vindima.quantiles import SIDES
 from vindima.series import parts
 from vindima.serving import accuracy_charts as charts
-from vindima.serving import frame
+from vindima.serving import chance, frame
 from vindima.serving.accuracy_charts import YEARS, Held, Method, Panel, Range
 from vindima.serving.answers import Answers
 from vindima.serving.drawing import BLUE, GREY, INK, PAIRED, WHOLE, WINE, chart
@@ -354,37 +354,6 @@ def page(
     )
 
 
-def by_chance(due: int, promised: float = PROMISED / 100) -> tuple[int, int]:
-    """How many of `due` intervals chance alone lets hold, of such as hold with the probability `promised`.
-
-    The fewest and the most: the quantiles 0.025 and 0.975 of the binomial distribution, exactly.
-    """
-    below, fewest = 0.0, -1
-    for held in range(due + 1):
-        below += _probability(held, due, promised)
-        if fewest < 0 and below >= 0.025:
-            fewest = held
-        if below >= 0.975:
-            return fewest, held
-    return max(fewest, 0), due
-
-
-def _probability(held: int, due: int, promised: float) -> float:
-    return math.comb(due, held) * promised**held * (1 - promised) ** (due - held)
-
-
-def _outside(due: int) -> float:
-    """The probability that chance alone leaves a series with `due` forecasts outside of what it explains."""
-    fewest, most = by_chance(due)
-    return 1 - sum(_probability(held, due, PROMISED / 100) for held in range(fewest, most + 1))
-
-
-def _verdict(held: int, due: int) -> int:
-    """−1, 0 or 1: whether `held` of `due` is below, within or above what chance explains."""
-    fewest, most = by_chance(due)
-    return (held > most) - (held < fewest)
-
-
 class _Told:
     """The parts of the report, each a title, sentences, figures and tables, from `answers` in `language`."""
 
@@ -606,7 +575,7 @@ class _Told:
             text = self.say("no_dots", fewest=FEWEST_FORECASTS, near=NEAR)
             return {"title": title, "text": text, "chart": "", "names": ""}
         median = sorted(row["due"] for row in enough)[len(enough) // 2]
-        fewest, most = by_chance(median)
+        fewest, most = chance.explains(median)
         low, high = 100 * (fewest - 0.5) / median, 100 * (most + 0.5) / median
         ordered = sorted(enough, key=lambda row: (row["held_80"] / row["due"], row["series"]))
         shown = [self.one_held(row, series_name(row["series"], self.language)) for row in ordered]
@@ -614,7 +583,7 @@ class _Told:
         series = self.many_series(len(shown))
         above = sum(one.verdict > 0 for one in shown)
         title += self.say("below" if below else "none_below", below=len(below), series=series, above=above)
-        outside = sum(_outside(row["due"]) for row in enough)
+        outside = sum(chance.outside(row["due"]) for row in enough)
         text = self.say(
             "dots_text", fewest=FEWEST_FORECASTS, near=NEAR, median=median, low=fewest, high=most, series=series,
             expected=number(outside, 0, self.language), below=len(below), above=above,
@@ -632,7 +601,7 @@ class _Told:
 
     def one_held(self, row: Mapping[str, Any], name: str) -> Held:
         held, due = row["held_80"], row["due"]
-        return Held(name, held, due, parts(row["series"])[2] is None, _verdict(held, due))
+        return Held(name, held, due, parts(row["series"])[2] is None, chance.verdict(held, due))
 
     def said_held(self, one: Held) -> str:
         return charts.written("of", self.language, held=one.held, due=one.due)
@@ -708,7 +677,7 @@ class _Told:
         for row in sorted(self.held, key=lambda row: series_name(row["series"], self.language)):
             due, held, wide = row["due"], row["held_80"], row["held_95"]
             few = due < FEWEST_FORECASTS
-            verdict = self.say("too_few" if few else f"verdict_{_verdict(held, due)}")
+            verdict = self.say("too_few" if few else f"verdict_{chance.verdict(held, due)}")
             shares = ["–" if few else self.percent(count / due) for count in (held, wide)]
             rows.append([series_name(row["series"], self.language), due, held, shares[0], wide, shares[1], verdict])
         return {"heads": [self.say(head) for head in heads], "rows": rows, "count": self.many_series(len(rows))}

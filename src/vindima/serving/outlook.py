@@ -21,7 +21,7 @@ from vindima.forecasting.scenario import Impossible
 from vindima.inputs import INPUTS
 from vindima.labels import FLOWS, TRADE_PRODUCTS, Language, counted, country_name, number, percent, series_name
 from vindima.series import FIRST_YEAR_IN_REAIS, NOT_COUNTRIES, parts
-from vindima.serving import charts, frame, sentences
+from vindima.serving import chance, charts, frame, sentences
 from vindima.serving.answers import Answers
 from vindima.serving.charts import History
 from vindima.serving.drawing import DESKTOP, HALF, PAIRED, PHONE, chart
@@ -415,26 +415,6 @@ def _float(text: str | None) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def chance(count: int, promised: float = 0.8) -> tuple[int, int]:
-    """The fewest and the most of `count` forecasts that an interval holds in 95 of 100 cases if it keeps its promise.
-
-    Exact binomial: at most 2.5 per cent lie below and above.
-    """
-    weights = [
-        math.comb(count, held) * promised**held * (1 - promised) ** (count - held) for held in range(count + 1)
-    ]
-
-    def tail(of: Sequence[float]) -> int:
-        total = 0.0
-        for place, weight in enumerate(of):
-            total += weight
-            if total > 0.025:
-                return place
-        return len(of) - 1
-
-    return tail(weights), count - tail(weights[::-1])
-
-
 class _Outlook:
     """One view, prepared: every part of the page as the template shows it."""
 
@@ -731,8 +711,7 @@ class _Outlook:
             word = "few"
         else:
             title = self._say("held", of=len(rows), held=held)
-            low, high = chance(len(rows))
-            word = "too_narrow" if held < low else "too_wide" if held > high else "chance"
+            word = ("chance", "too_wide", "too_narrow")[chance.verdict(held, len(rows))]
         own = self._number(100 * held / len(rows), 0)
         text = self._say(
             "held_text",
