@@ -206,9 +206,9 @@ def test_downloads_hold_what_is_on_screen(voila: str, browser: webdriver.Chrome,
     browser.get(f"{voila}/voila/render/outlook.ipynb#series=imports.table_wine.CHL")
     shows(browser, "Chile: o vinho de mesa importado deve custar")
     for button in ("Dados (CSV)", "Gráfico (SVG)", "Gráfico (PNG)"):
-        browser.find_element(By.XPATH, f"//*[contains(@class, 'button')][contains(., '{button}')]").click()
+        browser.find_element(By.XPATH, f"//*[self::a or self::button][.='{button}']").click()
     names = [f"imports.table_wine.CHL.{end}" for end in ("csv", "svg", "png")]
-    WebDriverWait(browser, 30).until(lambda _: all((downloads / name).is_file() for name in names))
+    WebDriverWait(browser, 30).until(lambda _: sorted(path.name for path in downloads.iterdir()) == sorted(names))
     prices = pd.read_parquet(served_set / "data/prices/prices.parquet")
     stored = prices[prices["series"] == "imports.table_wine.CHL"].set_index("year")["price_usd_kg"]
     rows = list(csv.DictReader((downloads / names[0]).read_text().splitlines()))
