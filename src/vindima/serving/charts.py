@@ -268,7 +268,7 @@ def price_and_mix(levels: Mapping[int, tuple[float, float]], language: Language,
     """
     drawing = Drawing(width, 240)
     years = list(levels)
-    right = 64.0 if width < HALF else 160.0
+    right = 92.0 if width < HALF else 160.0
     across = Scale(years[0], years[-1], 44, width - right)
     lines = {name: [100 * levels[year][side] for year in years] for side, name in enumerate(("price", "unit_value"))}
     up = Scale(min(map(min, lines.values())) * 0.97, max(map(max, lines.values())) * 1.02, 210, 30)
@@ -300,7 +300,7 @@ def compared(lines: Sequence[tuple[str, History]], unit: str, language: Language
     """
     phone = width < TABLET
     drawing = Drawing(width, 300 if phone else 360)
-    right = 92.0 if phone else 240.0
+    right = 118.0 if phone else 240.0
     every = sorted({year for _, series in lines for year in [*series.known, *(s["year"] for s in series.path)]})
     values = [
         price for _, series in lines for price in [*series.known.values(), *(s["forecast"] for s in series.path)]
@@ -321,12 +321,12 @@ def compared(lines: Sequence[tuple[str, History]], unit: str, language: Language
             drawing.line([(across(year), up(price)) for year, price in path], colour, 2.25, "2 3")
         ends.append(up(path[-1][1]))
         drawing.dot((across(last), up(known[last])), 4, colour)
-    rows = [wrap(name, 12 if phone else 34)[:3] for name, _ in lines]
+    rows = [[line for part in name.split(" · ") for line in wrap(part, 14 if phone else 28)] for name, _ in lines]
     gap = 17 * max(map(len, rows)) + 4
     for height, words, (colour, _) in zip(apart(ends, gap, 24, drawing.height - 44), rows, COMPARED, strict=False):
         for count, word in enumerate(words):
             y = height + 15 * (count - (len(words) - 1) / 2)
-            drawing.text((width - right + 10, y), word, colour, bold=True, size=13)
+            drawing.text((width - right + 8, y), word, colour, bold=True, size=12 if phone else 13)
     for year in every:
         first = next(of for of in (_at(series, year) for _, series in lines) if of is not None)
         drawing.stops.append((across(year), up(first)))

@@ -228,7 +228,7 @@ WORDS: Mapping[str, Mapping[Language, str]] = {
         "en": "In {year} the {counted} with the most value have {share} of the total. Choose one to see its "
         "history and forecast.",
     },
-    "share": {"pt": "Parte do valor em {year}", "en": "Share of the value in {year}"},
+    "share": {"pt": "Parte em {year}", "en": "Share in {year}"},
     "then_now": {"pt": "Preço: ○ {before} ● {year}", "en": "Price: ○ {before} ● {year}"},
     "forecast_for": {"pt": "Previsão {year}", "en": "Forecast {year}"},
     "in_100": {"pt": "80 em 100", "en": "80 in 100"},
@@ -859,7 +859,12 @@ class _Outlook:
             for total in dict.fromkeys(".".join(parts(one)[:2]) for one in self._answers.series)
         ]  # fmt: skip
         drawn = None
-        lines = [(name, history) for one, name in chosen if (history := self._history(one)).known]
+        same = len({parts(one)[:2] for one, _ in chosen}) == 1
+        lines = [
+            (name.rpartition(" · ")[2] if same else name, history)
+            for one, name in chosen
+            if (history := self._history(one)).known
+        ]
         if view.compare and lines:
             every = sorted({y for _, of in lines for y in [*of.known, *(s["year"] for s in of.path)]})
             ahead = [{step["year"]: step["forecast"] for step in of.path} for _, of in lines]
