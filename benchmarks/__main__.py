@@ -4,14 +4,19 @@ import platform
 
 import pandas as pd
 
-from benchmarks import ingestion, pipeline, service
+from benchmarks import ingestion, pipeline, reports, service
 from vindima.paths import REPORTS
 
 
 def main() -> None:
     """Measure, print and store the tables."""
     parts = [f"# Speed and memory\n\n{platform.python_implementation()} {platform.python_version()}\n"]
-    for title, module in (("Ingestion", ingestion), ("Pipeline", pipeline), ("Service", service)):
+    for title, module in (
+        ("Ingestion", ingestion),
+        ("Pipeline", pipeline),
+        ("Service", service),
+        ("Reports", reports),
+    ):
         table = pd.DataFrame(module.rows()).astype(object)
         table = table.where(table.notna(), "")
         lines = [list(table.columns), ["---"] * len(table.columns), *table.to_numpy().tolist()]

@@ -6,9 +6,7 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +22,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
+from benchmarks.browser import REPORTS as COMMAND
+from benchmarks.browser import chromium, installed
+from benchmarks.browser import voila as running
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.services
@@ -39,29 +40,12 @@ AXE = Path(__file__).parent / "browser"
 @pytest.fixture
 def voila(served_set: Path, tmp_path: Path) -> Iterator[str]:
     """Address of Voila serving the reports from the example set."""
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        port = reserved.getsockname()[1]
-    command = [sys.executable, "-c", "from vindima.cli import main; main()", "reports"]
-    command += ["--host", "127.0.0.1", "--port", str(port)]
-    environment = os.environ | {"VINDIMA_SERVED": str(served_set), "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime")}
-    log = (tmp_path / "voila.log").open("w")
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                requests.get(address, timeout=5)
-                break
-            except requests.ConnectionError:
-                assert process.poll() is None, (tmp_path / "voila.log").read_text()
-                assert time.monotonic() < deadline, "Voila did not start within a minute"
-                time.sleep(0.2)
+    environment = os.environ | {
+        "VINDIMA_SERVED": str(served_set), "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"), "VINDIMA_ROOT": str(ROOT)
+    }  # fmt: skip
+    (tmp_path / "server").mkdir()
+    with running([*COMMAND, "--host", "127.0.0.1"], environment, tmp_path / "server") as (address, _):
         yield address
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-        log.close()
 
 
 @pytest.fixture
@@ -72,26 +56,12 @@ def downloads(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def browser(tmp_path: Path, downloads: Path) -> Iterator[webdriver.Chrome]:
-    """Debian's chromium, headless, in Portuguese, to which no host but this machine's loopback exists."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (chromium and driver):
+def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
+    """Debian's chromium, to which no other host exists."""
+    if not installed():
         pytest.skip("chromium and chromedriver are not installed (Debian's packages chromium, chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for argument in (
-        "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-        "--disable-background-networking", "--disable-component-update", f"--user-data-dir={tmp_path / 'profile'}",
-        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--window-size=1440,1000",
-    ):  # fmt: skip
-        options.add_argument(argument)
-    options.add_experimental_option("prefs", {"intl.accept_languages": "pt-BR,pt"})
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    window = webdriver.Chrome(options, webdriver.ChromeService(driver))
-    there = {"behavior": "allow", "downloadPath": str(downloads)}
-    window.execute_cdp_cmd("Browser.setDownloadBehavior", there)
-    yield window
-    window.quit()
+    with chromium(tmp_path) as window:
+        yield window
 
 
 def wide(browser: webdriver.Chrome, width: int, height: int = 900) -> None:
