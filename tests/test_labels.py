@@ -66,3 +66,8 @@ def test_number_that_is_not_known_is_a_dash():
 def test_shares_are_written_in_per_cent(share: float, decimals: int, english: str, portuguese: str):
     assert labels.percent(share, decimals, "en") == english
     assert labels.percent(share, decimals, "pt") == portuguese
+
+
+def test_day_is_written_as_the_reader_writes_it():
+    assert labels.day("2026-03-12", "pt") == "12 de março de 2026"
+    assert labels.day("2026-03-12", "en") == "March 12, 2026"

@@ -17,7 +17,7 @@ from lxml import html as parser
 
 from vindima.etl import crosscheck, schemas
 from vindima.ingestion import revisions
-from vindima.labels import Language, number
+from vindima.labels import Language, day, number
 from vindima.serving import drawing, quality, quality_charts, sentences, sets, store
 from vindima.serving.answers import Answers
 
@@ -188,8 +188,8 @@ def test_page_counts_each_kind_of_revision_by_table(served_set: Path):
 
 def test_source_line_names_vintage_its_date_and_the_second_source(served_set: Path):
     page = said(served_set, "en")
-    assert "vintage 0123456789ab, retrieved 2025-01-19, data to 2013" in page
-    assert f"Comex Stat (MDIC), extracted {crosscheck.EXTRACTED}" in page
+    assert "vintage 0123456789ab, retrieved January 19, 2025, data to 2013" in page
+    assert f"Comex Stat (MDIC), extracted {day(crosscheck.EXTRACTED, 'en')}" in page
     assert re.search(r"Newest figures: exports 2013; 2013 ended \d+ months ago\.", page)
 
 

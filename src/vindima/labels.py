@@ -2,11 +2,13 @@
 
 import gettext
 import math
+from datetime import date
 from functools import cache, lru_cache
 from typing import Literal
 
 import pycountry
 from babel import Locale
+from babel.dates import format_date
 from babel.numbers import NumberPattern, parse_pattern
 
 from vindima.series import parts
@@ -80,6 +82,11 @@ def percent(share: float, decimals: int, language: Language, plus: bool = False)
     """0.0534, 1, 'en' → '5.3%', and as `number` in all else."""
     sign = LOCALES[language].percent_formats[None].suffix[0]
     return number(100 * share, decimals, language, plus) + ("" if math.isnan(share) else sign)
+
+
+def day(iso: str, language: Language) -> str:
+    """'2026-03-12', 'en' → 'March 12, 2026'; in Portuguese '12 de março de 2026'."""
+    return format_date(date.fromisoformat(iso), "long", LOCALES[language])
 
 
 def counted(count: int, one: str, more: str, language: Language) -> str:

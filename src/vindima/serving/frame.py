@@ -134,12 +134,22 @@ SORRY: Mapping[str, Mapping[Language, str]] = {
         "pt": "Algo falhou ao preparar a página; o registro do servidor diz o quê.",
         "en": "Something failed while the page was made; the server's log says what.",
     },
+    "again": {
+        "pt": "Os dados faltam ou não são como esperado; o comando make os refaz:",
+        "en": "The data are missing or not as expected; the command make makes them again:",
+    },
     "near": {"pt": "Parecidas, e que existem:", "en": "Like it, and there:"},
 }
 
 
-def sorry(name: str, language: Language, reason: str, near: Sequence[tuple[str, str]] = ()) -> str:
-    """The page of the report `name` that says why there is none; `near` are words and addresses of what there is."""
+def sorry(
+    name: str, language: Language, reason: str = "", near: Sequence[tuple[str, str]] = (), broken: str = ""
+) -> str:
+    """The page of the report `name` that says why there is none, by default that something failed.
+
+    `near` are words and addresses of what there is; `broken` says, in English, what is wrong with the set.
+    """
     words = {word: text[language] for word, text in SORRY.items()}
-    title, reason = words["title"], reason or words["failed"]
+    title = words["title"]
+    reason = f"{words['again']} {broken}" if broken else reason or words["failed"]
     return page(name, language, title, "sorry.html.j2", title=title, reason=reason, near=near, words=words)

@@ -6,7 +6,7 @@ from typing import Any
 
 from vindima.etl.products import GROUPS, PRODUCTS
 from vindima.ingestion.catalogue import TABLES
-from vindima.labels import Language, counted, country_name, number, percent
+from vindima.labels import Language, counted, country_name, day, number, percent
 from vindima.serving import frame, quality_charts, sentences
 from vindima.serving.answers import Answers
 from vindima.serving.quality_charts import ROUNDING, Rows, clause, gap_kind, table_title
@@ -559,8 +559,8 @@ def _source(answers: Answers, counts: Rows, language: Language, aged: bool) -> s
             newest[name[language]] = max(years)
     source = WORDS["source"][language].format(
         vintage=answers.provenance["vintage"],
-        retrieved=answers.collected["retrieved_at"][:10],
+        retrieved=day(answers.collected["retrieved_at"][:10], language),
         last=max(row["year"] for row in counts),
-        extracted=answers.collected["comexstat"],
+        extracted=day(answers.collected["comexstat"], language),
     )
     return f"{source} {sentences.age(newest, language)}" if aged else source

@@ -52,14 +52,14 @@ class Report(anywidget.AnyWidget):
 
     def _page(self, asked: Mapping[str, str], language: Language) -> str:
         if self._answers is None:
-            return frame.sorry(self._name, language, self._refused)
+            return frame.sorry(self._name, language, broken=self._refused)
         try:
             return self._make(self._answers, asked, language)
         except VindimaError as error:
-            return frame.sorry(self._name, language, str(error))
+            return frame.sorry(self._name, language, broken=str(error))
         except Exception:
             log.exception("the page of %s in %s could not be made", dict(asked), language)
-            return frame.sorry(self._name, language, "")
+            return frame.sorry(self._name, language)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict] | None:
         """The page itself beside the widget, so that it is seen before any script has been loaded."""
