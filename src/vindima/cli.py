@@ -96,6 +96,25 @@ def switch() -> None:
 
 
 @main.command()
+def site() -> None:
+    """Write the reports as files into the folder `site`, and the pictures of the scores into `reports`."""
+    import tempfile
+
+    from vindima import files, paths
+    from vindima.serving import accuracy, sets, store
+    from vindima.serving import site as copies
+    from vindima.serving.answers import Answers
+
+    with tempfile.TemporaryDirectory() as folder:
+        served = store.switch(paths.ROOT, Path(folder) / "served")
+        answers = Answers(*sets.service_tables(served, paths.ROOT))
+    written = copies.write(answers, paths.SITE)
+    pictures = accuracy.pictures(answers, "en")
+    files.write_all({paths.REPORTS / f"{name}.svg": drawing.svg() for name, drawing in pictures.items()})
+    click.echo(f"{len(written)} pages; the first is {written[0]}")
+
+
+@main.command()
 @click.option("--host", default="localhost", show_default=True, help="The address to listen on.")
 @click.option("--port", default=8866, show_default=True, envvar="PORT", help="The next free one, if it is taken.")
 def reports(host: str, port: int) -> None:

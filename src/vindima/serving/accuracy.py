@@ -27,7 +27,8 @@ from vindima.serving import accuracy_charts as charts
 from vindima.serving import frame
 from vindima.serving.accuracy_charts import YEARS, Held, Method, Panel, Range
 from vindima.serving.answers import Answers
-from vindima.serving.drawing import BLUE, GREY, INK, PAIRED, WHOLE, WINE, chart
+from vindima.serving.charts import alone
+from vindima.serving.drawing import BLUE, DESKTOP, GREY, INK, PAIRED, WHOLE, WINE, Drawing, chart
 
 NAME = "accuracy"
 NEAR = 3
@@ -354,6 +355,19 @@ def page(
     )
 
 
+def pictures(answers: Answers, language: Language) -> dict[str, Drawing]:
+    """The errors by horizon and method and the coverage by product, each with a title and where it is from."""
+    told = _Told(answers, language)
+    title, _ = told.headline()
+    source = told.say("source", **answers.provenance)
+    by_product, _ = told.coverage()
+    read = f"{told.say('coverage_text')} {source}"
+    return {
+        "errors": alone(told.errors(title)["draw"](DESKTOP), title, f"{told.say('errors_note')} {source}"),
+        "coverage": alone(by_product["draw"](DESKTOP), by_product["title"], read),
+    }
+
+
 def by_chance(due: int, promised: float = PROMISED / 100) -> tuple[int, int]:
     """How many of `due` intervals chance alone lets hold, of such as hold with the probability `promised`.
 
@@ -521,6 +535,7 @@ class _Told:
             keys.append(self.key(best, "all", "all"))
         draw = partial(charts.errors, methods, repeat, self.language)
         return {
+            "draw": draw,
             "chart": chart(draw, label, WHOLE, tips),
             "keys": keys,
             "drift": "drift" in shown,
@@ -699,7 +714,8 @@ class _Told:
         ]
         label = f"{title}. " + "; ".join(tip.replace("\n", ", ") for tip in tips)
         draw = partial(charts.coverage, rows, self.language)
-        return {"kicker": self.say(kicker), "title": title, "chart": chart(draw, label, PAIRED, tips, across=1)}
+        drawn = chart(draw, label, PAIRED, tips, across=1)
+        return {"kicker": self.say(kicker), "title": title, "draw": draw, "chart": drawn}
 
     def every_series(self) -> dict[str, Any]:
         heads = ["series", "due", "held_80", "share", "held_95", "share", "against_chance"]
