@@ -15,6 +15,7 @@ RESULTS = """\
   data/tidy/                        production, processing, sales, trade, totals
   models/card.md                    what the model does and how it did (card.pt-BR.md in Portuguese)
   reports/metrics.json              scores beside the naive forecast
+  site/index.html                   the reports as files, to open, to serve or to send
 Next: make reports · make lab · make serve"""
 
 

@@ -390,7 +390,7 @@ def _probability(held: int, due: int, promised: float) -> float:
 def _outside(due: int) -> float:
     """The probability that chance alone leaves a series with `due` forecasts outside of what it explains."""
     fewest, most = by_chance(due)
-    return 1 - sum(_probability(held, due, PROMISED / 100) for held in range(fewest, most + 1))
+    return 1 - math.fsum(_probability(held, due, PROMISED / 100) for held in range(fewest, most + 1))
 
 
 def _verdict(held: int, due: int) -> int:
@@ -571,7 +571,8 @@ class _Told:
         shown = [*READY_MADE, *([] if self.model in READY_MADE else [self.model])]
         lines = [
             f"{self.say('ours') if name == self.model else self.method(name)}: {self.beside(rows[name])}"
-            for name in sorted(set(shown) & set(rows) - {"naive"}, key=lambda name: rows[name]["mae"])
+            for name in sorted((name for name in shown if name in rows), key=lambda name: rows[name]["mae"])
+            if name != "naive"
         ]
         count = rows[self.model]
         forecasts, series = self.forecasts(count["n_forecasts"]), self.many_series(count["n_series"])
@@ -627,7 +628,7 @@ class _Told:
         series = self.many_series(len(shown))
         above = sum(one.verdict > 0 for one in shown)
         title += self.say("below" if below else "none_below", below=len(below), series=series, above=above)
-        outside = sum(_outside(row["due"]) for row in enough)
+        outside = math.fsum(_outside(row["due"]) for row in enough)
         text = self.say(
             "dots_text", fewest=FEWEST_FORECASTS, near=NEAR, median=median, low=fewest, high=most, series=series,
             expected=number(outside, 0, self.language), below=len(below),
@@ -812,10 +813,10 @@ class _Told:
         about = {"cutoff": newest["cutoff"], "vintage": newest["vintage"]}
         keys = [self.held_key(self.say(f"key_{level}"), count, due) for level, count in ((80, held), (95, held_95))]
         both = [row for row in publication if row["naive"] is not None]
-        naive = sum(_error(row["actual"], row["naive"]) for row in both)
+        naive = math.fsum(_error(row["actual"], row["naive"]) for row in both)
         text = self.say("due_plain", **about)
         if naive:
-            ratio = sum(_error(row["actual"], row["forecast"]) for row in both) / naive
+            ratio = math.fsum(_error(row["actual"], row["forecast"]) for row in both) / naive
             share = self.percent(abs(ratio - 1))
             kind = "error_same" if share == self.percent(0) else "error_less" if ratio < 1 else "error_more"
             text = self.say("due_text", verdict=self.say(kind, share=share), **about)

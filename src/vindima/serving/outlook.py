@@ -361,6 +361,7 @@ def page(
 ) -> str:
     """The page of what is asked. `addresses` are those of the other pages where this one is a file (`frame.page`).
 
+    A file is of a series that is forecast: no other has one, and none is offered or linked from one.
     A series that is not there gives a page that offers those most like it.
     """
     try:
@@ -867,7 +868,7 @@ class _Outlook:
             one["chart"] = draw(300).svg("only"), draw(150).svg("only")
         cheapest = min(shown, key=lambda one: one["now"])
         largest = shown[0]
-        share = percent(sum(one["value"] for one in shown), 0, self._language)
+        share = percent(math.fsum(one["value"] for one in shown), 0, self._language)
         many = counted(len(shown), *COUNTRIES[self._language], self._language)
         text = self._say("largest_text", year=year, share=share, counted=many)
         lead = [self._say("choose_linked" if self._addresses else "choose_country")]
