@@ -28,7 +28,7 @@ from vindima.serving import frame
 from vindima.serving.accuracy_charts import YEARS, Held, Method, Panel, Range
 from vindima.serving.answers import Answers
 from vindima.serving.charts import alone
-from vindima.serving.drawing import BLUE, DESKTOP, GREY, INK, PAIRED, WHOLE, WINE, Drawing, chart
+from vindima.serving.drawing import BLUE, GREY, HALF, INK, PAIRED, WHOLE, WINE, Drawing, chart
 
 NAME = "accuracy"
 NEAR = 3
@@ -363,8 +363,8 @@ def pictures(answers: Answers, language: Language) -> dict[str, Drawing]:
     by_product, _ = told.coverage()
     read = f"{told.say('coverage_text')} {source}"
     return {
-        "errors": alone(told.errors(title)["draw"](DESKTOP), title, f"{told.say('errors_note')} {source}"),
-        "coverage": alone(by_product["draw"](DESKTOP), by_product["title"], read),
+        "errors": alone(told.errors(title)["draw"](HALF), title, f"{told.say('errors_note')} {source}"),
+        "coverage": alone(by_product["draw"](HALF), by_product["title"], read),
     }
 
 
