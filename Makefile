@@ -6,7 +6,7 @@ compile := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 as_root := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := run
-.PHONY: run test test-services lab reports serve bench verify refresh freeze fields postman lint lock help
+.PHONY: run test test-services lab reports site serve bench verify refresh freeze fields postman lint lock help
 
 run: $(ready) ## Run the pipeline (dvc repro) and say where the results are
 	@vindima run
@@ -22,6 +22,9 @@ lab: $(ready) ## Open the notebooks in JupyterLab, notebooks/explore.ipynb first
 
 reports: $(ready) ## Serve the reports, on http://localhost:8866
 	@vindima switch && vindima reports
+
+site: $(ready) ## Write the reports as files into site/, for any web server or to send by mail
+	@vindima run --until site && echo "The reports as files: site/index.html"
 
 serve: $(ready) ## Start the service, on http://localhost:8000 (needs VINDIMA_JWT_SECRET)
 	@vindima switch && vindima serve

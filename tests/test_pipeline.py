@@ -21,7 +21,7 @@ from vindima.series import is_total
 
 Run = Callable[..., str]
 STAGES = ("collect", "tidy", "prices", "backtest", "forecast", "benchmark", "evaluate")
-FIRST_STAGES = ("collect", "tidy", "prices", "forecast", "evaluate")
+FIRST_STAGES = ("collect", "tidy", "prices", "forecast", "evaluate", "site")
 SMALL = """\
 collect:
   source: mirror
@@ -92,6 +92,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     run_in_one_process(folder, *(notebooks[stage] for stage in ("collect", "tidy", "prices")))
     printed = nbmake(folder, notebooks["backtest"], notebooks["benchmark"])
     run_in_one_process(folder, notebooks["forecast"], notebooks["evaluate"])
+    call(folder, "vindima", "site")
     call(folder, "dvc", "commit", "--force")
     call(folder, "git", "add", "--all")
     identity = ("-c", "user.name=test", "-c", "user.email=test@localhost")
@@ -182,7 +183,7 @@ def test_forecasts_of_the_newest_year_hold_the_nine_totals_and_at_least_sixty_co
 
 def test_executed_notebooks_are_a_log_that_no_stage_reads(reproduced: tuple[Path, str], run: Run):
     clone, _ = reproduced
-    assert len(list((clone / "reports" / "runs").glob("*.ipynb"))) == len(FIRST_STAGES)
+    assert len(list((clone / "reports" / "runs").glob("*.ipynb"))) == len(FIRST_STAGES) - 1  # site has no notebook
     shutil.rmtree(clone / "reports" / "runs")
     assert "up to date" in run("dvc", "status")
 
@@ -202,7 +203,7 @@ def test_horizon_and_base_year_tried_in_a_copy_rerun_only_what_they_change_and_a
         assert name
         run("dvc", "exp", "apply", name[1])
         assert pd.read_parquet(clone / "data" / "forecasts" / "forecasts.parquet")["horizon"].max() == 2
-        assert list(json.loads(run("dvc", "status", "--json"))) == ["evaluate"]
+        assert list(json.loads(run("dvc", "status", "--json"))) == ["evaluate", "site"]
     finally:
         subprocess.run(["git", "checkout", "--quiet", "."], cwd=clone, check=True)
         run("dvc", "checkout")
@@ -263,7 +264,7 @@ def test_backtest_and_benchmark_notebooks_run_by_themselves(small: tuple[Path, s
 
 def test_every_report_runs(reproduced: tuple[Path, str]):
     reports = sorted(path.name for path in (reproduced[0] / "notebooks" / "reports").glob("*.ipynb"))
-    assert len(reports) == 2
+    assert len(reports) == 3
     run_in_one_process(reproduced[0] / "notebooks" / "reports", *reports)
 
 

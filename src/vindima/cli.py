@@ -15,6 +15,7 @@ RESULTS = """\
   data/tidy/                        production, processing, sales, trade, totals
   models/card.md                    what the model does and how it did (card.pt-BR.md in Portuguese)
   reports/metrics.json              scores beside the naive forecast
+  site/index.html                   the reports as files, to open, to serve or to send
 Next: make reports · make lab · make serve"""
 
 
@@ -93,6 +94,25 @@ def switch() -> None:
     from vindima.serving import store
 
     click.echo(f"switched: {store.switch(paths.ROOT, paths.SERVED)} holds what the pipeline made")
+
+
+@main.command()
+def site() -> None:
+    """Write the reports as files into the folder `site`, and the pictures of the scores into `reports`."""
+    import tempfile
+
+    from vindima import files, paths
+    from vindima.serving import accuracy, sets, store
+    from vindima.serving import site as copies
+    from vindima.serving.answers import Answers
+
+    with tempfile.TemporaryDirectory() as folder:
+        served = store.switch(paths.ROOT, Path(folder) / "served")
+        answers = Answers(*sets.service_tables(served, paths.ROOT))
+    written = copies.write(answers, paths.SITE)
+    pictures = accuracy.pictures(answers, "en")
+    files.write_all({paths.REPORTS / f"{name}.svg": drawing.svg() for name, drawing in pictures.items()})
+    click.echo(f"{len(written)} pages; the first is {written[0]}")
 
 
 @main.command()

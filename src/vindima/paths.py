@@ -27,5 +27,6 @@ FORECASTS = ROOT / "data" / "forecasts"
 PUBLISHED = ROOT / "data" / "published"
 MODELS = ROOT / "models"
 REPORTS = ROOT / "reports"
+SITE = ROOT / "site"
 SERVED = Path(os.environ.get("VINDIMA_SERVED") or ROOT / "data" / "served")
 USERS = Path(os.environ.get("VINDIMA_USERS") or ROOT / "users.sqlite")

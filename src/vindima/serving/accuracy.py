@@ -27,7 +27,8 @@ from vindima.serving import accuracy_charts as charts
 from vindima.serving import chance, frame
 from vindima.serving.accuracy_charts import YEARS, Held, Method, Panel, Range
 from vindima.serving.answers import Answers
-from vindima.serving.drawing import BLUE, GREY, INK, PAIRED, WHOLE, WINE, chart
+from vindima.serving.charts import alone
+from vindima.serving.drawing import BLUE, GREY, HALF, INK, PAIRED, WHOLE, WINE, Drawing, chart
 
 NAME = "accuracy"
 NEAR = 3
@@ -354,6 +355,19 @@ def page(
     )
 
 
+def pictures(answers: Answers, language: Language) -> dict[str, Drawing]:
+    """The errors by horizon and method and the coverage by product, each with a title and where it is from."""
+    told = _Told(answers, language)
+    title, _ = told.headline()
+    source = told.say("source", **answers.provenance)
+    by_product, _ = told.coverage()
+    read = f"{told.say('coverage_text')} {source}"
+    return {
+        "errors": alone(told.errors(title)["draw"](HALF), title, f"{told.say('errors_note')} {source}"),
+        "coverage": alone(by_product["draw"](HALF), by_product["title"], read),
+    }
+
+
 class _Told:
     """The parts of the report, each a title, sentences, figures and tables, from `answers` in `language`."""
 
@@ -490,6 +504,7 @@ class _Told:
             keys.append(self.key(best, "all", "all"))
         draw = partial(charts.errors, methods, repeat, self.language)
         return {
+            "draw": draw,
             "chart": chart(draw, label, WHOLE, tips),
             "keys": keys,
             "drift": "drift" in shown,
@@ -527,7 +542,8 @@ class _Told:
         shown = [*READY_MADE, *([] if self.model in READY_MADE else [self.model])]
         lines = [
             f"{self.say('ours') if name == self.model else self.method(name)}: {self.beside(rows[name])}"
-            for name in sorted(set(shown) & set(rows) - {"naive"}, key=lambda name: rows[name]["mae"])
+            for name in sorted((name for name in shown if name in rows), key=lambda name: rows[name]["mae"])
+            if name != "naive"
         ]
         count = rows[self.model]
         forecasts, series = self.forecasts(count["n_forecasts"]), self.many_series(count["n_series"])
@@ -583,7 +599,7 @@ class _Told:
         series = self.many_series(len(shown))
         above = sum(one.verdict > 0 for one in shown)
         title += self.say("below" if below else "none_below", below=len(below), series=series, above=above)
-        outside = sum(chance.outside(row["due"]) for row in enough)
+        outside = math.fsum(chance.outside(row["due"]) for row in enough)
         text = self.say(
             "dots_text", fewest=FEWEST_FORECASTS, near=NEAR, median=median, low=fewest, high=most, series=series,
             expected=number(outside, 0, self.language), below=len(below), above=above,
@@ -669,7 +685,8 @@ class _Told:
         ]
         label = f"{title}. " + "; ".join(tip.replace("\n", ", ") for tip in tips)
         draw = partial(charts.coverage, rows, self.language)
-        return {"kicker": self.say(kicker), "title": title, "chart": chart(draw, label, PAIRED, tips, across=1)}
+        drawn = chart(draw, label, PAIRED, tips, across=1)
+        return {"kicker": self.say(kicker), "title": title, "draw": draw, "chart": drawn}
 
     def every_series(self) -> dict[str, Any]:
         heads = ["series", "due", "held_80", "share", "held_95", "share", "against_chance"]
@@ -766,10 +783,10 @@ class _Told:
         about = {"cutoff": newest["cutoff"], "vintage": newest["vintage"]}
         keys = [self.held_key(self.say(f"key_{level}"), count, due) for level, count in ((80, held), (95, held_95))]
         both = [row for row in publication if row["naive"] is not None]
-        naive = sum(_error(row["actual"], row["naive"]) for row in both)
+        naive = math.fsum(_error(row["actual"], row["naive"]) for row in both)
         text = self.say("due_plain", **about)
         if naive:
-            ratio = sum(_error(row["actual"], row["forecast"]) for row in both) / naive
+            ratio = math.fsum(_error(row["actual"], row["forecast"]) for row in both) / naive
             share = self.percent(abs(ratio - 1))
             kind = "error_same" if share == self.percent(0) else "error_less" if ratio < 1 else "error_more"
             text = self.say("due_text", verdict=self.say(kind, share=share), **about)

@@ -25,7 +25,7 @@ def _probability(held: int, due: int, promised: float) -> float:
 def outside(due: int) -> float:
     """The probability that chance alone leaves a series with `due` forecasts outside of what it explains."""
     fewest, most = explains(due)
-    return 1 - sum(_probability(held, due, 0.8) for held in range(fewest, most + 1))
+    return 1 - math.fsum(_probability(held, due, 0.8) for held in range(fewest, most + 1))
 
 
 def verdict(held: int, due: int) -> int:

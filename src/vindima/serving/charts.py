@@ -221,13 +221,15 @@ def _from(unit: str, up: Scale, language: Language) -> str:
 
 def alone(drawn: Drawing, title: str, source: str) -> Drawing:
     """A drawing that is shown by itself: what it is called above it, where it is from below."""
-    lines = wrap(source, round(drawn.width / 6.6))
-    whole = Drawing(drawn.width + 40, drawn.height + 74 + 17 * len(lines))
+    called, lines = wrap(title, round(drawn.width / 12)), wrap(source, round(drawn.width / 6.6))
+    top = 26 + 24 * len(called)
+    whole = Drawing(drawn.width + 40, top + drawn.height + 24 + 17 * len(lines))
     whole.box(0, 0, whole.width, whole.height, "#fff")
-    whole.text((20, 26), title, INK, bold=True, size=20)
-    whole.put(drawn, 20, 50)
+    for count, line in enumerate(called):
+        whole.text((20, 26 + 24 * count), line, INK, bold=True, size=20)
+    whole.put(drawn, 20, top)
     for count, line in enumerate(lines):
-        whole.text((20, drawn.height + 66 + 17 * count), line, size=12)
+        whole.text((20, top + drawn.height + 16 + 17 * count), line, size=12)
     return whole
 
 

@@ -159,7 +159,7 @@ def apart(wanted: Sequence[float], gap: float, low: float, high: float) -> list[
         while len(groups) > 1 and _touch(groups[-2], groups[-1], gap):
             (_, before), (_, after) = groups[-2:]
             both = before + after
-            groups[-2:] = [(sum(wanted[one] for one in both) / len(both), both)]
+            groups[-2:] = [(math.fsum(wanted[one] for one in both) / len(both), both)]
     placed = [0.0] * len(wanted)
     for middle, places in groups:
         half = (len(places) - 1) * gap / 2

@@ -10,7 +10,7 @@ import difflib
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -223,10 +223,16 @@ WORDS: Mapping[str, Mapping[Language, str]] = {
         "en": "Largest buyer: {country}, with {share} of the value. Lowest price: {cheapest}",
     },
     "largest_text": {
-        "pt": "Em {year}, {counted} com mais valor somam {share} do total. Escolha um para ver sua história e "
-        "previsão.",
-        "en": "In {year} the {counted} with the most value have {share} of the total. Choose one to see its "
-        "history and forecast.",
+        "pt": "Em {year}, {counted} com mais valor somam {share} do total.",
+        "en": "In {year} the {counted} with the most value have {share} of the total.",
+    },
+    "choose_country": {
+        "pt": "Escolha um para ver sua história e previsão.",
+        "en": "Choose one to see its history and forecast.",
+    },
+    "choose_linked": {
+        "pt": "Os sublinhados levam à sua história e previsão.",
+        "en": "Those underlined lead to their history and forecast.",
     },
     "share": {"pt": "Parte em {year}", "en": "Share in {year}"},
     "then_now": {"pt": "Preço: ○ {before} ● {year}", "en": "Price: ○ {before} ● {year}"},
@@ -356,6 +362,7 @@ def page(
 ) -> str:
     """The page of what is asked. `addresses` are those of the other pages where this one is a file (`frame.page`).
 
+    A file is of a series that is forecast: no other has one, and none is offered or linked from one.
     A series that is not there gives a page that offers those most like it.
     """
     try:
@@ -393,7 +400,7 @@ def read(answers: Answers, asked: Mapping[str, str]) -> View:
     )
 
 
-def _fitting(known: Mapping[str, Mapping[str, Any]], asked: Mapping[str, str]) -> str:
+def _fitting(known: Collection[str], asked: Mapping[str, str]) -> str:
     """The series of the flow, product and country that are asked for, as far as they go together."""
     first = parts(FIRST) if FIRST in known else parts(next(iter(known)))
     flow, product = asked.get("flow", first[0]), asked.get("product", first[1])
@@ -516,7 +523,7 @@ class _Outlook:
             deck=deck,
             choices=self._choices(),
             chosen=f"{series_name(view.series, language)} · {self._unit}",
-            files=self._addresses["series"] if self._addresses else "",
+            files=self._addresses is not None,
             chart=self._chart(title),
             keys=self._keys(),
             record=self._record(),
@@ -585,20 +592,28 @@ class _Outlook:
         )
 
     def _choices(self) -> dict[str, Any]:
-        """What can be chosen, and what is: only what exists."""
-        language, known = self._language, self._answers.series
+        """What can be chosen, and what is: only what exists. In a file, flow, product and country are addresses."""
+        language, known = self._language, [one for one in self._answers.series if self._address(one)]
         flow, product, country = parts(self._view.series)
         products = [one for one in TRADE_PRODUCTS if any(name.startswith(f"{flow}.{one}") for name in known)]
         here = [parts(one)[2] for one in known if parts(one)[:2] == (flow, product)]
         countries = sorted((country_name(code, language), code) for code in here if code)
         totals = [(self._say("total"), "")] if None in here else []
         base = self._answers.base_year
-        return {
+        series = {
             "flow": [
                 (FLOWS[one][language], one, one == flow) for one in FLOWS if any(n.startswith(one) for n in known)
             ],
             "product": [(_first(TRADE_PRODUCTS[one][language]), one, one == product) for one in products],
             "country": [(name, code, code == (country or "")) for name, code in [*totals, *countries]],
+        }
+        if self._addresses:
+            asked = {"flow": flow, "product": product, "country": country or ""}
+            series = {
+                name: [(text, self._address(_fitting(known, asked | {name: one})), now) for text, one, now in options]
+                for name, options in series.items()
+            }
+        return series | {
             "money": [
                 (f"{symbol} {self._say(terms, base_year=base)}", money, money == self._view.money)
                 for money, symbol, terms in (
@@ -620,6 +635,12 @@ class _Outlook:
                 (self._say("from_all"), "all", self._view.since == "all"),
             ],
         }  # fmt: skip
+
+    def _address(self, series: str) -> str:
+        """Where this report shows a series; '' where it has no file, as those that are not forecast."""
+        if not self._addresses:
+            return f"#series={series}"
+        return self._addresses["series"].replace("*", series) if self._answers.series[series]["forecast"] else ""
 
     def _tip(self, year: int, series: History) -> str:
         """What a year of the chart says."""
@@ -812,7 +833,7 @@ class _Outlook:
             step = _step(answer["path"][self._view.horizon - 1]) if answer else None
             shown.append(
                 {
-                    "series": row["series"],
+                    "address": self._address(row["series"]),
                     "name": country_name(row["country"], self._language),
                     "value": row["value_usd"] / whole,
                     "now": row["price"] * self._weight,
@@ -827,17 +848,19 @@ class _Outlook:
             one["chart"] = draw(300).svg("only"), draw(150).svg("only")
         cheapest = min(shown, key=lambda one: one["now"])
         largest = shown[0]
-        share = percent(sum(one["value"] for one in shown), 0, self._language)
+        share = percent(math.fsum(one["value"] for one in shown), 0, self._language)
+        many = counted(len(shown), *COUNTRIES[self._language], self._language)
+        text = self._say("largest_text", year=year, share=share, counted=many)
+        lead = [self._say("choose_linked" if self._addresses else "choose_country")]
+        if not any(one["address"] for one in shown):
+            lead = []
         return {
             "kicker": self._say(f"who_{flow}"),
             "title": self._say(
                 f"largest_{flow}", country=largest["name"], share=percent(largest["value"], 0, self._language),
                 cheapest=f"{cheapest['name']}, {self._money(cheapest['now'])}",
             ),
-            "text": self._say(
-                "largest_text", year=year, share=share,
-                counted=counted(len(shown), *COUNTRIES[self._language], self._language),
-            ),
+            "text": " ".join([text, *lead]),
             "heads": {
                 "share": self._say("share", year=year),
                 "then_now": self._say("then_now", before=before, year=year),

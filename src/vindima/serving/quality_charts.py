@@ -126,7 +126,7 @@ def clause(text: str) -> str:
 
 def wide(words: str, size: float = 14, bold: bool = False) -> float:
     """Pixels that words are wide in the widest of the fonts, a little more rather than less."""
-    letters = sum(0.37 if sign in " .,:;'|!()-ijlftr" else 0.95 if sign in "mwMW%" else 0.65 for sign in words)
+    letters = math.fsum(0.37 if sign in " .,:;'|!()-ijlftr" else 0.95 if sign in "mwMW%" else 0.65 for sign in words)
     return letters * size * (1.1 if bold else 1)
 
 

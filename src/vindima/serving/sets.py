@@ -5,6 +5,7 @@ The service reads a set through this module alone, so it imports nothing heavy.
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
@@ -52,6 +53,20 @@ def read_whole(served: Path, read: Callable[[Path], Found]) -> Found:
 def previous(served: Path) -> Path:
     """Where the set before is for an instant while `served` is replaced."""
     return served.with_name(f"{served.name}-previous")
+
+
+def put_in_place(aside: Path, served: Path) -> None:
+    """Put the folder `aside` in the place of `served`.
+
+    A folder cannot be renamed onto a full one, so for an instant the old one is under its previous name;
+    who reads a set looks there too, also after a switch that was interrupted.
+    """
+    before = previous(served)
+    if served.exists():
+        shutil.rmtree(before, ignore_errors=True)
+        served.rename(before)
+    aside.rename(served)
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def identity(folder: Path) -> tuple[int, int] | None:

@@ -82,6 +82,7 @@ def page(answers: Answers, language: Language, addresses: Mapping[str, str] | No
         reports={name: text[language] for name, text in frame.REPORTS.items()},
         source=words["source"].format_map(answers.provenance),
         size=(WIDTH, HEIGHT),
+        files=addresses is not None,
     )
     return frame.document([made], language, words["title"], script=False)
 

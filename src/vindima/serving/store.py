@@ -92,7 +92,7 @@ def switch(root: Path = paths.ROOT, served: Path = paths.SERVED) -> Path:
         published = track_record.read(root / paths.PUBLISHED.relative_to(paths.ROOT))
         _write_service_tables(aside, _read(aside, shown_as=root), published, shown_as=root)
         sets.list_files(aside, (*FILES, sets.SERVICE))
-        _switch(aside, served)
+        sets.put_in_place(aside, served)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return served
@@ -104,20 +104,6 @@ def load(served: Path = paths.SERVED) -> ServedSet:
     Raises VindimaError where the set is missing or damaged.
     """
     return sets.read_whole(served, lambda folder: _read(folder, shown_as=served))
-
-
-def _switch(aside: Path, served: Path) -> None:
-    """Put `aside` in the place of `served`.
-
-    A folder cannot be renamed onto a full one, so for an instant the old set is under its previous name;
-    a reader looks there too, also after a switch that was interrupted.
-    """
-    previous = sets.previous(served)
-    if served.exists():
-        shutil.rmtree(previous, ignore_errors=True)
-        served.rename(previous)
-    aside.rename(served)
-    shutil.rmtree(previous, ignore_errors=True)
 
 
 def _write_service_tables(

@@ -157,13 +157,16 @@ const inAddress = (choices) => {
 
 function choose(page) {
   const choices = asked(page);
-  const files = page.querySelector("form[data-files]");
-  if (files) return void location.assign(files.dataset.files.replace("*", fileOf(choices)));
   history.replaceState(null, "", inAddress(choices));
   ask(page, choices);
 }
 
-const fileOf = (choices) => ["flow", "product", "country"].map((name) => choices.get(name)).filter(Boolean).join(".");
+// in a file each choice is the address of the file that it leads to; who comes back finds the choice as it was
+function follow(select) {
+  const address = select.value;
+  select.form.reset();
+  location.assign(address);
+}
 
 function fromAddress(page) {
   const choices = new URLSearchParams(location.hash.slice(1));
@@ -229,6 +232,7 @@ function start(page) {
     if (event.target.type === "range") choose(page);
   });
   page.addEventListener("change", (event) => {
+    if (event.target.closest("form[data-files]")) return follow(event.target);
     if (event.target.closest("form[data-choices]") && event.target.type !== "range") choose(page);
   });
   page.addEventListener("submit", (event) => event.preventDefault());
