@@ -272,7 +272,7 @@ def answers(executed: Path) -> tuple[int, list[str]]:
     """How many figures an executed notebook shows, and what it prints."""
     cells = json.loads(executed.read_text(encoding="utf-8"))["cells"]
     shown = [output for cell in cells for output in cell.get("outputs", [])]
-    figures = sum("image/png" in output.get("data", {}) for output in shown)
+    figures = sum(bool({"image/png", "image/svg+xml"} & output.get("data", {}).keys()) for output in shown)
     return figures, ["".join(output["text"]) for output in shown if output.get("name") == "stdout"]
 
 
