@@ -65,12 +65,17 @@ def stage(name: str, settings: tuple[str, ...]) -> None:
 
 @main.command("run")
 @click.option("--until", metavar="STAGE", help="Stop after this stage; the set that is served stays as it is then.")
-def run_pipeline(until: str | None) -> None:
-    """Run the pipeline (`dvc repro`) and switch the set that is served to what it made."""
+@click.option("--refresh", is_flag=True, help="Collect the source first (VINDIMA_SOURCE; by default the live site), "
+              "and end where it has nothing new.")  # fmt: skip
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), envvar="VINDIMA_RUN_MINUTES",
+              show_envvar=True, help="End a run that takes longer.  [default: 180]")  # fmt: skip
+@click.option("--id", "identity", hidden=True)
+def run_pipeline(until: str | None, refresh: bool, minutes: float | None, identity: str | None) -> None:
+    """Run the pipeline (`dvc repro`) and switch the set that is served to what it made; one run at a time."""
     from vindima import paths, run
 
-    run.run_pipeline(until)
-    if until is None:
+    outcome = run.run_pipeline(until, refresh, identity, minutes)
+    if until is None and outcome != "nothing_new":
         click.echo(f"\n{run.summary()}\n\nResults in {paths.ROOT}:\n{RESULTS}")
 
 
@@ -254,7 +259,8 @@ def serve(
 @click.option("--source", metavar="SOURCE", help="mirror, live or an address that begins with http.")
 @click.option("--method", metavar="METHOD", help="csv (the downloads) or pages (every year's page).")
 @click.option("--accept", metavar="ACCEPT", help="newer refuses less than is on hand, any takes it.")
-def collect(**chosen: str | None) -> None:
+@click.option("--into", metavar="FOLDER", type=click.Path(path_type=Path), help="Another raw zone than data/raw.")
+def collect(into: Path | None, **chosen: str | None) -> None:
     """Collect all tables into the raw zone; what is not given is taken from params.yaml."""
     from vindima import params, paths
     from vindima.ingestion import site
@@ -263,10 +269,10 @@ def collect(**chosen: str | None) -> None:
         paths.ROOT, {f"collect.{name}": value for name, value in chosen.items() if value is not None}
     )
     manifest = site.collect(
-        **{name: values[f"collect.{name}"] for name in params.SECTIONS["collect"]}, raw_dir=paths.RAW
+        **{name: values[f"collect.{name}"] for name in params.SECTIONS["collect"]}, raw_dir=into or paths.RAW
     )
     files = len(manifest["files"])
-    click.echo(f"vintage {manifest['vintage']} from {manifest['source']}: {files} files in {paths.RAW}")
+    click.echo(f"vintage {manifest['vintage']} from {manifest['source']}: {files} files in {into or paths.RAW}")
 
 
 @main.command()

@@ -1,20 +1,26 @@
 """Runs the pipeline, and one stage of it: a notebook executed by Papermill with strict parameters."""
 
 import json
-import subprocess
+import os
+import re
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
-from vindima import params, paths
+from vindima import files, params, paths, runs
 from vindima.errors import VindimaError
 from vindima.labels import number, series_name
 from vindima.series import is_total
+from vindima.serving import sets
 
 KERNEL = "python3"
+REFRESHED = paths.RAW.with_name(".raw-refreshed")
+"""Where the source is collected before it takes the place of `data/raw`."""
 QUIET = ["--IPKernelApp.log_level=ERROR"]
 """A kernel on loopback warns at every start that its traffic is not encrypted."""
 
@@ -89,28 +95,107 @@ def run_stage(stage: str, overrides: Mapping[str, Any] | None = None, root: Path
     return log
 
 
-def run_pipeline(until: str | None = None) -> None:
+def run_pipeline(
+    until: str | None = None, refresh: bool = False, identity: str | None = None, minutes: float | None = None
+) -> str:
     """`dvc repro` (up to and with stage `until`), then switch the set that the service and the reports read.
 
+    With `refresh` the source is collected first (VINDIMA_SOURCE, by default the live site); where it has nothing new
+    and the set that is served has all there is, the run ends with that. The answer is the outcome, done, new_data or
+    nothing_new.
+
     The first forecasts of a vintage are also kept in `data/published`, and what reads them runs again. Parameters
-    that a stage could not work with are refused before anything is touched.
+    that a stage could not work with are refused before anything is touched. One run at a time: `runs.one` says what
+    is raised, and what `identity` and `minutes` are.
     """
-    from vindima.serving import store
-
     params.read(paths.ROOT)
-    # Git keeps no empty folder, and DVC wants what a stage depends on.
-    paths.PUBLISHED.mkdir(parents=True, exist_ok=True)
-    _repro([until] if until else [])
-    if until is None:
-        if _keep_forecasts():
-            _repro([])
-        store.switch()
+    with runs.one(refresh, until, identity, minutes) as run:
+        # Git keeps no empty folder, and DVC wants what a stage depends on.
+        paths.PUBLISHED.mkdir(parents=True, exist_ok=True)
+        if refresh:
+            run.outcome = "new_data" if _refresh(run) else "nothing_new"
+            if until == "collect" or (run.outcome == "nothing_new" and _served() == run.state["vintage"]):
+                run.say(f"{run.outcome.replace('_', ' ')} at the source: vintage {run.state['vintage']}")
+                return run.outcome
+        _repro(run, [until] if until else [])
+        if until is None:
+            from vindima.serving import store
+
+            if _keep_forecasts():
+                _repro(run, [])
+            run.note(stage="switch")
+            store.switch()
+            run.note(vintage=_served())
+        return run.outcome
 
 
-def _repro(arguments: list[str]) -> None:
-    command = [sys.executable, "-m", "dvc", "repro", *arguments]
-    if subprocess.run(command, cwd=paths.ROOT, check=False).returncode:
+def _repro(run: runs.Run, arguments: list[str]) -> None:
+    stages = yaml.safe_load((paths.ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    begun: list[str] = []
+
+    def read(line: str) -> None:
+        """'Running stage 'tidy':' and 'Stage 'tidy' didn't change, skipping' tell where DVC is."""
+        if (found := re.match(r"(?:Running stage|Stage) '(\w+)'", line)) and found[1] in stages:
+            begun.append(found[1])
+            run.note(stage=found[1], progress=round(min(1.0, (len(begun) - 1) / len(stages)), 2))
+
+    _forget_the_dead()
+    if run.command([sys.executable, "-m", "dvc", "repro", *arguments], read):
         raise VindimaError("the pipeline stopped; the last set goes on being served")
+
+
+def _forget_the_dead() -> None:
+    """Take the processes that are no more from DVC's list of who reads and writes what; it does not do so itself."""
+    place = paths.ROOT / ".dvc" / "tmp" / "rwlock"
+    try:
+        held = json.loads(place.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    writes = {path: who for path, who in held.get("write", {}).items() if psutil.pid_exists(who["pid"])}
+    reads = {
+        path: [one for one in who if psutil.pid_exists(one["pid"])] for path, who in held.get("read", {}).items()
+    }
+    files.write(place, json.dumps({"write": writes, "read": {path: who for path, who in reads.items() if who}}))
+
+
+def _refresh(run: runs.Run) -> bool:
+    """Whether the source has a vintage that is not on hand; it is then in `data/raw`, and DVC knows it.
+
+    It is collected aside: whatever fails leaves the raw zone as it was.
+    """
+    source = os.environ.get("VINDIMA_SOURCE") or "live"
+    run.note(stage="collect")
+    if not paths.RAW.is_dir() and sets.previous(paths.RAW).is_dir():  # a run was killed while it put one in place
+        sets.previous(paths.RAW).rename(paths.RAW)
+    if paths.RAW.is_dir():
+        shutil.rmtree(REFRESHED, ignore_errors=True)
+        shutil.copytree(paths.RAW, REFRESHED)
+    command = [sys.executable, "-m", "vindima", "collect", "--into", str(REFRESHED), "--source", source]
+    if run.command(command):
+        worked = next((one for one in runs.states() if one["refresh"] and one["outcome"] in runs.WORKED), None)
+        since = f"the last one that worked ended {worked['ended_at']}" if worked else "none has worked yet"
+        raise VindimaError(f"the source could not be collected ({source}); {since}")
+    found, before = _vintage(REFRESHED), _vintage(paths.RAW)
+    run.note(vintage=found)
+    if found == before:
+        shutil.rmtree(REFRESHED)
+        return False
+    sets.put_in_place(REFRESHED, paths.RAW)
+    if run.command([sys.executable, "-m", "dvc", "commit", "--force", "--quiet", "collect"]):
+        raise VindimaError("DVC did not take what was collected; the last set goes on being served")
+    return True
+
+
+def _vintage(raw: Path) -> str | None:
+    try:
+        return json.loads((raw / "manifest.json").read_text(encoding="utf-8"))["vintage"]
+    except FileNotFoundError:
+        return None
+
+
+def _served() -> str | None:
+    """The vintage of the set that is served."""
+    return _vintage(paths.SERVED / "data" / "raw")
 
 
 def _keep_forecasts() -> bool:

@@ -1,0 +1,5 @@
+"""`python -m vindima` is `vindima`."""
+
+from vindima.cli import main
+
+main()

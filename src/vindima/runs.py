@@ -1,0 +1,339 @@
+"""Runs of the pipeline, one at a time: the lock, what each does and how it ended, its log, its limit, its hooks.
+
+Everything is in `reports/runs`: `run.lock`, held while a run lasts; `states`, a small file for each run; `run.log`,
+which rotates. The lock is the operating system's, so the lock of a process that died is free.
+"""
+
+import json
+import logging
+import logging.handlers
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import psutil
+from filelock import FileLock, Timeout
+
+from vindima import files, paths
+from vindima.errors import VindimaError
+
+FOLDER = paths.REPORTS / "runs"
+KEPT = 100
+"""States of former runs that are kept."""
+LOG_BYTES, LOGS = 1_000_000, 5
+MINUTES = 180
+"""How long a run may take, unless VINDIMA_RUN_MINUTES says otherwise."""
+PATIENCE = 20
+"""Seconds that what a run started has to end, once it is told to."""
+FAILURE, NEW_DATA = "VINDIMA_ON_FAILURE", "VINDIMA_ON_NEW_DATA"
+"""The variables that name what is told: a command, which reads the state as JSON, or an address, which is sent it."""
+
+WORKED = ("done", "new_data", "nothing_new")
+"""Outcomes of runs that did what they were asked; the others are failed, stopped and died."""
+
+
+class Busy(VindimaError):
+    """Another run holds the lock; `state` is its state."""
+
+    def __init__(self, state: Mapping[str, Any] | None) -> None:
+        since = f", process {state['process']} on {state['host']}, since {state['started_at']}" if state else ""
+        where = f", at the stage {state['stage']}" if state and state["stage"] else ""
+        super().__init__(f"another run holds the lock{since}{where}: this one did nothing")
+        self.state = state
+
+
+class Stopped(VindimaError):
+    """The run was told to end: by a signal, or because its time is over."""
+
+
+def now() -> str:
+    """The time as states say it: 2026-11-28T21:58:00Z."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+# ---- states
+
+
+def states(folder: Path = FOLDER) -> list[dict[str, Any]]:
+    """The states of the runs that are kept, the newest first.
+
+    Each is `{id, state, stage, progress, started_at, ended_at, outcome, message, refresh, until, vintage, process,
+    host}`: `state` is queued, running or ended; `progress` from 0 to 1; `outcome` None until it has ended, then done,
+    new_data, nothing_new, failed, stopped (told to end) or died (without a word).
+    """
+    found = []
+    for path in sorted((folder / "states").glob("[0-9]*.json"), reverse=True):
+        with suppress(OSError, ValueError):
+            found.append(json.loads(path.read_text(encoding="utf-8")))
+    return found
+
+
+def state(identity: str, folder: Path = FOLDER) -> dict[str, Any] | None:
+    """The state of one run; None where there is none of that name."""
+    return next((one for one in states(folder) if one["id"] == identity), None)
+
+
+def announce(refresh: bool = False, until: str | None = None, folder: Path = FOLDER) -> dict[str, Any]:
+    """The state of a run that is about to be started: queued, under a name that no other run has."""
+    place = folder / "states"
+    place.mkdir(parents=True, exist_ok=True)
+    number = max((int(path.stem) for path in place.glob("[0-9]*.json")), default=0)
+    while True:
+        number += 1
+        made = {
+            "id": f"{number:06}", "state": "queued", "stage": None, "progress": 0.0, "started_at": now(),
+            "ended_at": None, "outcome": None, "message": "", "refresh": refresh, "until": until, "vintage": None,
+            "process": os.getpid(), "host": socket.gethostname(),
+        }  # fmt: skip
+        try:
+            with (place / f"{made['id']}.json").open("x", encoding="utf-8") as file:
+                json.dump(made, file)
+        except FileExistsError:
+            continue
+        for old in sorted(place.glob("[0-9]*.json"))[:-KEPT]:
+            old.unlink(missing_ok=True)
+        return made
+
+
+def holder(folder: Path = FOLDER) -> dict[str, Any] | None:
+    """The state of the run that holds the lock now; None where none does."""
+    lock = FileLock(folder / "run.lock")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        return next((one for one in states(folder) if one["state"] == "running"), None)
+    lock.release()
+    return None
+
+
+# ---- a run
+
+
+class Run:
+    """A run that holds the lock: says what it does, and starts what it needs within its time."""
+
+    def __init__(self, begun: dict[str, Any], folder: Path, minutes: float, log: logging.Logger) -> None:
+        self.state, self._folder, self._log = begun, folder, log
+        self._end = time.monotonic() + 60 * minutes
+        self._minutes = minutes
+        self._child: subprocess.Popen[str] | None = None
+        self.outcome = "done"
+
+    def note(self, **changes: Any) -> None:
+        """Change the state, also for whoever reads it."""
+        self.state |= changes
+        files.write(self._folder / "states" / f"{self.state['id']}.json", json.dumps(self.state))
+
+    def say(self, line: str) -> None:
+        """A line for whoever looks on, and for the log."""
+        print(line, flush=True)
+        self._log.info(line)
+
+    def command(self, arguments: Sequence[str], read: Callable[[str], None] = lambda line: None) -> int:
+        """The exit code of a program; what it says is shown, logged and given to `read`, line by line.
+
+        On a terminal what it draws (on stderr) is drawn there; else that is lines, too. Raises Stopped where its time
+        is over; whatever it started ends with it.
+        """
+        terminal = sys.stderr.isatty()
+        self._child = subprocess.Popen(
+            arguments, cwd=paths.ROOT, stdout=subprocess.PIPE, stderr=None if terminal else subprocess.STDOUT,
+            text=True, encoding="utf-8", errors="replace", start_new_session=True,
+        )  # fmt: skip
+        self.note(child=[self._child.pid, _began(self._child.pid)])
+        late = threading.Timer(max(0.0, self._end - time.monotonic()), self.stop)
+        late.start()
+        try:
+            assert self._child.stdout
+            with self._child.stdout as lines:
+                for line in lines:
+                    if line.strip():
+                        self.say(line.rstrip())
+                        read(line)
+            code = self._child.wait()
+        finally:
+            late.cancel()
+            self.stop()
+        if time.monotonic() >= self._end:
+            raise Stopped(f"the run took longer than its {self._minutes:g} minutes and was ended")
+        return code
+
+    def stop(self) -> None:
+        """End what the run has started, first by asking."""
+        if self._child is not None and self._child.poll() is None:
+            _end(self._child.pid)
+            self._child.wait()
+
+
+@contextmanager
+def one(
+    refresh: bool = False,
+    until: str | None = None,
+    identity: str | None = None,
+    minutes: float | None = None,
+    folder: Path = FOLDER,
+) -> Iterator[Run]:
+    """A run, while no other is. How it ends is its state's outcome; `identity` is of one that was announced.
+
+    Raises Busy where another run has the lock, Stopped where it is told to end, and VindimaError where its folder
+    cannot be written. What fails in it is told to VINDIMA_ON_FAILURE, new data to VINDIMA_ON_NEW_DATA.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / "run.lock")
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise Busy(holder(folder)) from None
+    except OSError as error:
+        raise VindimaError(f"no run can be begun, {folder} cannot be written: {error.strerror or error}") from error
+    try:
+        with _logged(folder) as log:
+            _bury(folder, log)
+            begun = (state(identity, folder) if identity else None) or announce(refresh, until, folder)
+            given = minutes if minutes is not None else _minutes()
+            run = Run(begun, folder, given, log)
+            with _told_to_end(run):
+                yield from _guarded(run)
+    finally:
+        lock.release()
+
+
+def _guarded(run: Run) -> Iterator[Run]:
+    run.note(state="running", started_at=now(), process=os.getpid(), host=socket.gethostname())
+    try:
+        yield run
+    except BaseException as error:
+        run.stop()
+        told = isinstance(error, Stopped | KeyboardInterrupt | GeneratorExit)
+        message = str(error) if isinstance(error, VindimaError) else f"{type(error).__name__}: {error}"
+        with suppress(OSError):  # the disk may be what failed
+            run.note(state="ended", ended_at=now(), outcome="stopped" if told else "failed", message=message)
+        run._log.error(message)
+        hook(FAILURE, run)
+        raise
+    run.note(state="ended", ended_at=now(), outcome=run.outcome, progress=1.0)
+    if run.outcome == "new_data":
+        hook(NEW_DATA, run)
+
+
+def _bury(folder: Path, log: logging.Logger) -> None:
+    """Whoever holds the lock is the only run: what still says that it runs has died."""
+    for left in states(folder):
+        if left["state"] == "running":
+            number, began = left.get("child") or (0, 0)
+            if number and left["host"] == socket.gethostname() and _began(number) == began:
+                _end(number)  # what it had started would go on without it
+            ended = left | {
+                "state": "ended",
+                "outcome": "died",
+                "ended_at": now(),
+                "message": "it ended without a word",
+            }
+            files.write(folder / "states" / f"{left['id']}.json", json.dumps(ended))
+            line = (
+                f"the run of {left['started_at']} (process {left['process']}) ended without a word; this one goes on"
+            )
+            print(line, flush=True)
+            log.warning(line)
+
+
+def _began(process: int) -> float | None:
+    """When a process began, which tells it from a later one of the same number; None where there is none."""
+    try:
+        return psutil.Process(process).create_time()
+    except psutil.Error:
+        return None
+
+
+def _end(process: int) -> None:
+    """End a process and all that it started: by asking, as a person does with Ctrl-C, and then without asking."""
+    for ask in (signal.SIGINT, getattr(signal, "SIGKILL", signal.SIGTERM)):
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process, ask) if hasattr(os, "killpg") else os.kill(process, ask)
+        gone = time.monotonic() + PATIENCE
+        while time.monotonic() < gone:
+            with suppress(psutil.Error):
+                if psutil.Process(process).status() != psutil.STATUS_ZOMBIE:
+                    time.sleep(0.1)
+                    continue
+            return
+
+
+def _minutes() -> float:
+    given = os.environ.get("VINDIMA_RUN_MINUTES", str(MINUTES))
+    try:
+        minutes = float(given)
+    except ValueError:
+        minutes = 0
+    if not 0 < minutes < 100_000:
+        raise VindimaError(f"VINDIMA_RUN_MINUTES: expected a number of minutes above 0, got {given!r}")
+    return minutes
+
+
+@contextmanager
+def _logged(folder: Path) -> Iterator[logging.Logger]:
+    """The log of runs, in files of a megabyte, the last five of them kept."""
+    try:
+        handler = logging.handlers.RotatingFileHandler(
+            folder / "run.log", maxBytes=LOG_BYTES, backupCount=LOGS, encoding="utf-8"
+        )
+    except OSError as error:
+        raise VindimaError(f"no run can be begun, {folder} cannot be written: {error.strerror or error}") from error
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log = logging.getLogger("vindima.runs")
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    log.addHandler(handler)
+    try:
+        yield log
+    finally:
+        log.removeHandler(handler)
+        handler.close()
+
+
+@contextmanager
+def _told_to_end(run: Run) -> Iterator[None]:
+    """While a run lasts, SIGTERM ends it as an error does."""
+
+    def end(number: int, _: FrameType | None) -> None:
+        raise Stopped(f"the run was told to end ({signal.Signals(number).name})")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+# ---- hooks
+
+
+def hook(name: str, run: Run) -> None:
+    """Tell the command or the address that the variable `name` holds; that it fails is said, and changes nothing."""
+    if not (told := os.environ.get(name)):
+        return
+    content = json.dumps(run.state)
+    try:
+        if told.startswith(("http://", "https://")):
+            import requests
+
+            requests.post(told, content, headers={"Content-Type": "application/json"}, timeout=30).raise_for_status()
+        else:
+            subprocess.run(shlex.split(told), input=content, text=True, cwd=paths.ROOT, timeout=300, check=True)
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        run.say(f"{name}: {told.partition('?')[0]} was not told: {error}")
