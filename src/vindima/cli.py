@@ -79,6 +79,39 @@ def run_pipeline(until: str | None, refresh: bool, minutes: float | None, identi
         click.echo(f"\n{run.summary()}\n\nResults in {paths.ROOT}:\n{RESULTS}")
 
 
+@main.group()
+def schedule() -> None:
+    """`vindima run --refresh` by itself: an entry of your crontab."""
+
+
+@schedule.command("install")
+@click.option("--at", "when", default="17 5 * * 1", show_default=True, metavar="WHEN",
+              help="Five fields of cron, or a word such as @daily.")  # fmt: skip
+def install_schedule(when: str) -> None:
+    """Put this project's entry into the crontab, in the place of the one before."""
+    from vindima import schedule
+
+    click.echo(f"installed: {schedule.install(when)}")
+
+
+@schedule.command("show")
+def show_schedule() -> None:
+    """Print this project's entry; exit code 1 where there is none."""
+    from vindima import schedule
+
+    if (entry := schedule.show()) is None:
+        raise VindimaError("no entry of this project is in the crontab: `vindima schedule install` puts one there")
+    click.echo(entry)
+
+
+@schedule.command("remove")
+def remove_schedule() -> None:
+    """Take this project's entry out of the crontab."""
+    from vindima import schedule
+
+    click.echo("removed" if schedule.remove() else "there was none")
+
+
 @main.command()
 @click.option("--mark", type=click.Path(path_type=Path), help="Write this file where all is well, always the same.")
 def check(mark: Path | None) -> None:
