@@ -15,7 +15,6 @@ import pandas as pd
 from vindima import paths
 from vindima.errors import VindimaError
 from vindima.etl import crosscheck, schemas
-from vindima.etl.prices import as_confirmed
 from vindima.forecasting import effects, scores, track_record
 from vindima.serving import sets
 from vindima.serving.answers import REACHES, TABLES, Answers
@@ -123,7 +122,7 @@ def _write_service_tables(
     tables |= {"prices": found.prices, "price_index": found.index, "forecasts": found.forecasts}
     tables |= {"record": found.record, "conversion": conversion, "sources": sources, "moves": moves}
     past = found.backtest[found.backtest["model"] == found.model["model"]].drop(columns="model")
-    confirmed = as_confirmed(_table(folder, schemas.TRADE, shown_as), found.review.corrections)
+    confirmed = _confirmed(found.prices, found.review.corrections)
     tables |= {"past": past, "came_due": track_record.against_actual(published, found.prices, confirmed)}
     tables |= {"scores": _table(folder, schemas.SCORES, shown_as)}
     tables |= {contract.name: getattr(found.review, contract.name) for contract in REVIEWED}
@@ -140,6 +139,24 @@ def _write_service_tables(
     known = Answers(path.read_bytes(), "").known_prediction()
     with closing(sqlite3.connect(path)) as database, database:
         database.execute("insert into about values ('known_prediction', ?)", (json.dumps(known),))
+
+
+def _confirmed(prices: pd.DataFrame, corrections: pd.DataFrame) -> pd.DataFrame:
+    """`series, year, price_usd_kg` of `prices` that rest on no applied correction that is only likely.
+
+    The same as `prices.as_confirmed` for whoever scores by it, without an engine: DuckDB's threads in a process that
+    ends at once were seen to abort it.
+    """
+    likely = corrections[corrections["applied"] & (corrections["certainty"] == "likely")]
+    totals = likely["table"].str.replace("_", ".", n=1)
+    doubtful = pd.concat(
+        [
+            pd.DataFrame({"series": name, "year": likely["year"]})
+            for name in (totals, totals + "." + likely["country"])
+        ]
+    )
+    rests = pd.MultiIndex.from_frame(prices[["series", "year"]]).isin(pd.MultiIndex.from_frame(doubtful))
+    return prices.loc[~rests, ["series", "year", "price_usd_kg"]]
 
 
 def _read(folder: Path, shown_as: Path) -> ServedSet:
