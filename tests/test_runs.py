@@ -107,6 +107,12 @@ def test_what_a_program_says_is_shown_logged_and_read_line_by_line(folder: Path,
     assert "one\n" in read
 
 
+def test_what_a_run_starts_finds_the_programs_of_this_environment(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")  # as cron has it
+    with runs.one(folder=folder) as run:
+        assert run.command(["/bin/sh", "-c", "vindima --version"]) == 0
+
+
 def test_log_rotates(folder: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(runs, "LOG_BYTES", 2000)
     with runs.one(folder=folder) as run:

@@ -150,7 +150,7 @@ class Run:
         terminal = sys.stderr.isatty()
         self._child = subprocess.Popen(
             arguments, cwd=paths.ROOT, stdout=subprocess.PIPE, stderr=None if terminal else subprocess.STDOUT,
-            text=True, encoding="utf-8", errors="replace", start_new_session=True,
+            text=True, encoding="utf-8", errors="replace", start_new_session=True, env=_environment(),
         )  # fmt: skip
         self.note(child=[self._child.pid, _began(self._child.pid)])
         late = threading.Timer(max(0.0, self._end - time.monotonic()), self.stop)
@@ -247,6 +247,12 @@ def _bury(folder: Path, log: logging.Logger) -> None:
             )
             print(line, flush=True)
             log.warning(line)
+
+
+def _environment() -> dict[str, str]:
+    """The environment of what a run starts: `vindima` is found in it, also where cron's says nothing of this Python."""
+    here = str(Path(sys.executable).parent)
+    return os.environ | {"PATH": os.pathsep.join([here, os.environ.get("PATH", os.defpath)])}
 
 
 def _began(process: int) -> float | None:
