@@ -250,7 +250,7 @@ def _bury(folder: Path, log: logging.Logger) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """The environment of what a run starts: `vindima` is found in it, also where cron's says nothing of this Python."""
+    """The environment of what a run starts: `vindima` is found in it, also where cron has no word of it."""
     here = str(Path(sys.executable).parent)
     return os.environ | {"PATH": os.pathsep.join([here, os.environ.get("PATH", os.defpath)])}
 
