@@ -177,6 +177,7 @@ def _launch(queued: Mapping[str, Any], folder: Path) -> subprocess.Popen[bytes]:
     command += ["--refresh"] if queued["refresh"] else []
     command += ["--until", queued["until"]] if queued["until"] else []
     environment = {name: value for name, value in os.environ.items() if name not in SECRETS}
+    environment["VINDIMA_ROOT"] = str(paths.ROOT)
     with (folder / "start.log").open("wb") as complaints:
         return subprocess.Popen(
             command, cwd=paths.ROOT, env=environment, start_new_session=True,
