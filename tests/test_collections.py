@@ -16,10 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 import requests
-import yaml
 
-from tests.conftest import PARAMETERS
-from tests.servers import SECRET, VINDIMA, environment_of, running
+from tests.servers import SECRET, VINDIMA, environment_of, running, small_project
 from vindima import runs
 from vindima.errors import VindimaError
 from vindima.serving import auth
@@ -27,17 +25,6 @@ from vindima.serving.api import create_app
 
 WORDS = ["id", "state", "stage", "progress", "started_at", "ended_at", "outcome", "message"]
 SERVE = [*VINDIMA, "serve"]
-
-
-def small_project(root: Path) -> Path:
-    """A project of one stage, which does next to nothing."""
-    root.mkdir()
-    for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
-        subprocess.run(command, cwd=root, check=True)
-    (root / "params.yaml").write_text(yaml.safe_dump(PARAMETERS))
-    stages = {"collect": {"cmd": f"{sys.executable} -c \"open('a', 'w').write('a')\"", "outs": ["a"]}}
-    (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
-    return root
 
 
 @pytest.fixture
@@ -121,6 +108,8 @@ def test_collection_is_queued_runs_and_ends_and_says_why_it_failed(service: Serv
         answer = service.collect()
         assert answer.status_code == 202
         assert list(answer.json()) == WORDS
+        counted = 'vindima_requests_total{endpoint="collections.collect",method="POST",status="202"} 1.0'
+        assert counted in service.call("GET", "/metrics").text
         assert (answer.json()["state"], answer.json()["outcome"]) == ("queued", None)
         where = answer.headers["Location"]
         assert where == f"/v1/collections/{answer.json()['id']}"

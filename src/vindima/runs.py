@@ -135,7 +135,7 @@ def look(identity: str, folder: Path = FOLDER) -> dict[str, Any] | None:
     if found["state"] == "running" and (holder(folder) or {}).get("id") == identity:
         return found
     found = state(identity, folder)  # it may have ended well since
-    return found | DIED if found and found["state"] != "ended" else found
+    return _died(found, folder) if found and found["state"] != "ended" else found
 
 
 def _lives(one: Mapping[str, Any]) -> bool:
@@ -178,7 +178,8 @@ def _launch(queued: Mapping[str, Any], folder: Path) -> subprocess.Popen[bytes]:
     command += ["--until", queued["until"]] if queued["until"] else []
     environment = {name: value for name, value in os.environ.items() if name not in SECRETS}
     environment["VINDIMA_ROOT"] = str(paths.ROOT)
-    with (folder / "start.log").open("wb") as complaints:
+    with (folder / "start.log").open("wb", buffering=0) as complaints:
+        complaints.write(f"run {queued['id']}\n".encode())
         return subprocess.Popen(
             command, cwd=paths.ROOT, env=environment, start_new_session=True,
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
@@ -191,9 +192,18 @@ def _await(process: subprocess.Popen[bytes], identity: str, folder: Path) -> Non
     process.wait()
     left = state(identity, folder)
     if left and left["state"] == "queued":
-        said = (folder / "start.log").read_text(encoding="utf-8", errors="replace").splitlines()
-        message = said[-1].removeprefix("vindima: ") if said else DIED["message"]
-        _write(folder, left | {"state": "ended", "ended_at": now(), "outcome": "failed", "message": message})
+        _write(folder, _died(left, folder) | {"ended_at": now()})
+
+
+def _died(left: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The state of a run whose process is gone; failed, with its last complaint, where it never began for a reason."""
+    said: list[str] = []
+    if left["state"] == "queued":
+        with suppress(OSError):
+            said = (folder / "start.log").read_text(encoding="utf-8", errors="replace").splitlines()
+    if len(said) > 1 and said[0] == f"run {left['id']}":
+        return {**left, **DIED, "outcome": "failed", "message": said[-1].removeprefix("vindima: ")}
+    return {**left, **DIED}
 
 
 @contextmanager
@@ -336,7 +346,7 @@ def _bury(folder: Path, log: logging.Logger, identity: str | None) -> None:
             number, began = left.get("child") or (0, 0)
             if number and left["host"] == socket.gethostname() and _began(number) == began:
                 _end(number)  # what it had started would go on without it
-            _write(folder, left | DIED | {"ended_at": now()})
+            _write(folder, _died(left, folder) | {"ended_at": now()})
             line = (
                 f"the run of {left['started_at']} (process {left['process']}) ended without a word; this one goes on"
             )
