@@ -196,7 +196,7 @@ def _await(process: subprocess.Popen[bytes], identity: str, folder: Path) -> Non
 
 
 def _died(left: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The state of a run whose process is gone; failed, with its last complaint, where it never began for a reason."""
+    """The state of a run whose process is gone: failed where it complained before it began, else died."""
     said: list[str] = []
     if left["state"] == "queued":
         with suppress(OSError):
