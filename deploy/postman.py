@@ -20,7 +20,9 @@ COLLECTION = FOLDER / "vindima.postman_collection.json"
 ENVIRONMENT = FOLDER / "vindima.postman_environment.json"
 
 _KEEP = 'pm.environment.set("bearerToken", pm.response.json().access_token);'
+_KEEP_RUN = 'pm.environment.set("collection", pm.response.json().id);'
 _ANSWERED = 'pm.test("answered", () => pm.response.to.have.status(200));'
+_STARTED = 'pm.test("started, or one is under way", () => pm.expect(pm.response.code).to.be.oneOf([202, 409]));'
 _PROVENANCE = (
     'pm.test("says where it comes from", () => [].concat(pm.response.json().items || pm.response.json())\n'
     "  .every((one) => pm.expect(one.provenance || pm.response.json().provenance).to.have.property('vintage')));"
@@ -74,6 +76,10 @@ def _requests(item: dict[str, Any], operations: dict) -> list[dict[str, Any]]:
     tests = [_ANSWERED]
     if path == "/v1/token":
         tests.append(_KEEP)
+    elif path == "/v1/collections":
+        tests = [_STARTED, _KEEP_RUN]
+    elif path.startswith("/v1/collections/"):
+        asked["url"]["variable"][0]["value"] = "{{collection}}"
     elif path.startswith("/v1/"):
         tests.append(_PROVENANCE)
     script = {"type": "text/javascript", "exec": "\n".join(tests).split("\n")}
@@ -92,6 +98,7 @@ def _environment() -> dict[str, Any]:
         "basicAuthUsername": ("", "default"),
         "basicAuthPassword": ("", "secret"),
         "bearerToken": ("", "secret"),
+        "collection": ("", "default"),
     }
     return {
         "name": "Vindima",

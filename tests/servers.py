@@ -11,10 +11,12 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+import yaml
 from flask import Flask, Response, request
 from werkzeug.exceptions import RequestTimeout
 
 from benchmarks.attacks import call_live, wait_for
+from tests.conftest import PARAMETERS
 from vindima.serving import bounds, serve
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,6 +42,17 @@ def environment_of(served: Path, users: Path) -> dict[str, str]:
         "VINDIMA_USERS": str(users),
         "VINDIMA_JWT_SECRET": SECRET,
     }
+
+
+def small_project(root: Path) -> Path:
+    """A project of one stage, which does next to nothing: what a service that is asked to collect runs."""
+    root.mkdir()
+    for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
+        subprocess.run(command, cwd=root, check=True)
+    (root / "params.yaml").write_text(yaml.safe_dump(PARAMETERS))
+    stages = {"collect": {"cmd": f"{sys.executable} -c \"open('a', 'w').write('a')\"", "outs": ["a"]}}
+    (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    return root
 
 
 @contextmanager

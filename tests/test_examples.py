@@ -14,8 +14,8 @@ import pytest
 import requests
 
 from deploy import postman
-from tests.servers import SECRET, VINDIMA, environment_of, running
-from vindima import paths
+from tests.servers import SECRET, VINDIMA, environment_of, running, small_project
+from vindima import paths, runs
 from vindima.serving import auth
 
 PASSWORD = "uva isabel de 1875"
@@ -31,6 +31,7 @@ needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is no
 def environment(users: Path, tmp_path: Path) -> Iterator[dict[str, str]]:
     """The environment of an example, with the real service answering from the real set."""
     known = environment_of(paths.SERVED, users)
+    known |= {"VINDIMA_ROOT": str(small_project(tmp_path / "collected")), "VINDIMA_SOURCE": "http://127.0.0.1:9"}
     url = f"http://127.0.0.1:{known['PORT']}"
     with running([*VINDIMA, "serve"], known, tmp_path / "log.txt"):
         yield os.environ | {"VINDIMA_URL": url, "VINDIMA_NAME": "ana", "VINDIMA_PASSWORD": PASSWORD}
@@ -105,11 +106,14 @@ def test_collection_is_the_one_that_the_description_gives(npm: Path) -> None:
 @pytest.mark.services
 @needs_set
 @needs_npm
-def test_newman_runs_the_collection_without_a_failure(npm: Path, environment: dict[str, str], tmp_path: Path) -> None:
+def test_newman_runs_the_collection_without_a_failure(
+    npm: Path, environment: dict[str, str], users: Path, tmp_path: Path
+) -> None:
+    auth.add(users, "rita", PASSWORD, "operator")
     summary = tmp_path / "summary.json"
     command = [
         "npx", "--no-install", "newman", "run", str(postman.COLLECTION), "--environment", str(postman.ENVIRONMENT),
-        "--env-var", f"baseUrl={environment['VINDIMA_URL']}", "--env-var", "basicAuthUsername=ana",
+        "--env-var", f"baseUrl={environment['VINDIMA_URL']}", "--env-var", "basicAuthUsername=rita",
         "--env-var", f"basicAuthPassword={PASSWORD}",
         "--reporters", "cli,json", "--reporter-json-export", str(summary),
     ]  # fmt: skip
@@ -120,6 +124,8 @@ def test_newman_runs_the_collection_without_a_failure(npm: Path, environment: di
     assert stats["requests"] == {"total": requests_of, "pending": 0, "failed": 0}
     assert stats["assertions"]["failed"] == 0
     assert stats["assertions"]["total"] > requests_of
+    begun = runs.states(tmp_path / "collected" / "reports" / "runs")
+    assert [one["until"] for one in begun] == ["collect"], "the second is refused while the first is under way"
 
 
 @pytest.mark.services

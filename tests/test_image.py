@@ -28,7 +28,7 @@ from tests.conftest import ROOT
 from tests.servers import SECRET, free_port, running
 from tests.test_environment import PROJECT, locked, locked_for
 from vindima import labels
-from vindima.serving import store
+from vindima.serving import auth, store
 
 CHILE = "imports.table_wine.CHL"
 PASSWORD = "uva isabel de 1875"
@@ -74,8 +74,14 @@ def test_service_answers_where_its_own_dependencies_alone_are_installed(
         ],
     ):
         subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    auth.add(users, "rita", PASSWORD, "operator")
     with running([str(python.with_name("vindima")), "serve"], environment, tmp_path / "log.txt"):
-        ask_as_people_do(f"http://127.0.0.1:{environment['PORT']}", "0123456789ab")
+        base = f"http://127.0.0.1:{environment['PORT']}"
+        ask_as_people_do(base, "0123456789ab")
+        given = requests.post(f"{base}/v1/token", auth=("rita", PASSWORD), timeout=10).json()
+        headers = {"Authorization": f"Bearer {given['access_token']}"}
+        refused = requests.post(f"{base}/v1/collections", json={}, headers=headers, timeout=10)
+        assert (refused.status_code, "dvc is not installed" in refused.json()["detail"]) == (501, True)
 
 
 def ask_as_people_do(base: str, vintage: str) -> None:

@@ -1,7 +1,9 @@
 """Runs of the pipeline, one at a time: the lock, what each does and how it ended, its log, its limit, its hooks.
 
 Everything is in `reports/runs`: `run.lock`, held while a run lasts; `states`, a small file for each run; `run.log`,
-which rotates. The lock is the operating system's, so the lock of a process that died is free.
+which rotates; `start.lock`, held for a moment where a run is started by another program or begins, and `start.log`,
+what the last one that was started so had to complain of. The locks are the operating system's, so the lock of a
+process that died is free.
 """
 
 import json
@@ -36,9 +38,16 @@ MINUTES = 180
 """How long a run may take, unless VINDIMA_RUN_MINUTES says otherwise."""
 PATIENCE = 20
 """Seconds that what a run started has to end, once it is told to."""
+GLANCE = 0.2
+"""Seconds that a run waits for its lock: who only looks whether it is held holds it, too, for far less."""
+QUEUED = 300
+"""Seconds for which a run that another machine has queued is believed to begin."""
+SECRETS = ("VINDIMA_JWT_SECRET", "PROMETHEUS_MULTIPROC_DIR")
+"""What the service has in its environment for itself alone."""
 FAILURE, NEW_DATA = "VINDIMA_ON_FAILURE", "VINDIMA_ON_NEW_DATA"
 """The variables that name what is told: a command, which reads the state as JSON, or an address, which is sent it."""
 
+DIED = {"state": "ended", "outcome": "died", "message": "it ended without a word"}
 WORKED = ("done", "new_data", "nothing_new")
 """Outcomes of runs that did what they were asked; the others are failed, stopped and died."""
 
@@ -94,7 +103,7 @@ def announce(refresh: bool = False, until: str | None = None, folder: Path = FOL
         made = {
             "id": f"{number:06}", "state": "queued", "stage": None, "progress": 0.0, "started_at": now(),
             "ended_at": None, "outcome": None, "message": "", "refresh": refresh, "until": until, "vintage": None,
-            "process": os.getpid(), "host": socket.gethostname(),
+            "process": os.getpid(), "began": _began(os.getpid()), "host": socket.gethostname(),
         }  # fmt: skip
         try:
             with (place / f"{made['id']}.json").open("x", encoding="utf-8") as file:
@@ -118,6 +127,106 @@ def holder(folder: Path = FOLDER) -> dict[str, Any] | None:
     return None
 
 
+def look(identity: str, folder: Path = FOLDER) -> dict[str, Any] | None:
+    """The state of one run as it is now: one whose process is gone has died, though its file cannot say so."""
+    found = state(identity, folder)
+    if found is None or found["state"] == "ended" or _lives(found):
+        return found
+    if found["state"] == "running" and (holder(folder) or {}).get("id") == identity:
+        return found
+    found = state(identity, folder)  # it may have ended well since
+    return _died(found, folder) if found and found["state"] != "ended" else found
+
+
+def _lives(one: Mapping[str, Any]) -> bool:
+    """Whether the process that is to begin a run, or does it, is there; of another machine's nobody knows."""
+    if one["host"] == socket.gethostname():
+        return bool(one.get("began")) and _began(one["process"]) == one["began"]
+    since = (datetime.now(UTC) - datetime.fromisoformat(one["started_at"])).total_seconds()
+    return one["state"] == "queued" and since < QUEUED
+
+
+# ---- a run that another program starts
+
+
+def start(refresh: bool = False, until: str | None = None, folder: Path = FOLDER) -> dict[str, Any]:
+    """The state of a run that was started, queued: a process of its own, which goes on where this one ends.
+
+    Raises Busy where a run is queued or has the lock, and VindimaError where none can be started.
+    """
+    with _only(folder):
+        waiting = (one for one in states(folder) if one["state"] != "ended" and _lives(one))
+        if found := next(waiting, None) or holder(folder):
+            raise Busy(found)
+        queued = announce(refresh, until, folder)
+        try:
+            process = _launch(queued, folder)
+        except OSError as error:
+            message = f"the run cannot be started: {error.strerror} ({error.filename})"
+            _write(folder, queued | {"state": "ended", "ended_at": now(), "outcome": "failed", "message": message})
+            raise VindimaError(message) from error
+        queued |= {"process": process.pid, "began": _began(process.pid)}
+        _write(folder, queued)
+    threading.Thread(target=_await, args=(process, queued["id"], folder), daemon=True).start()
+    return queued
+
+
+def _launch(queued: Mapping[str, Any], folder: Path) -> subprocess.Popen[bytes]:
+    """The process of an announced run. What it says is in the log; what it complains of, in `start.log`."""
+    command = [sys.executable, "-m", "vindima", "run", "--id", queued["id"]]
+    command += ["--refresh"] if queued["refresh"] else []
+    command += ["--until", queued["until"]] if queued["until"] else []
+    environment = {name: value for name, value in os.environ.items() if name not in SECRETS}
+    environment["VINDIMA_ROOT"] = str(paths.ROOT)
+    with (folder / "start.log").open("wb", buffering=0) as complaints:
+        complaints.write(f"run {queued['id']}\n".encode())
+        return subprocess.Popen(
+            command, cwd=paths.ROOT, env=environment, start_new_session=True,
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=complaints,
+        )  # fmt: skip
+
+
+def _await(process: subprocess.Popen[bytes], identity: str, folder: Path) -> None:
+    """Wait for the end of a run, so that it leaves no zombie; one that never began ends with its last complaint."""
+    process.wait()
+    left = state(identity, folder)
+    if left and left["state"] == "queued":
+        _write(folder, _died(left, folder) | {"ended_at": now()})
+
+
+def _died(left: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The state of a run whose process is gone: failed where it complained before it began, else died."""
+    said: list[str] = []
+    if left["state"] == "queued":
+        with suppress(OSError):
+            said = (folder / "start.log").read_text(encoding="utf-8", errors="replace").splitlines()
+    if len(said) > 1 and said[0] == f"run {left['id']}":
+        return {**left, **DIED, "outcome": "failed", "message": said[-1].removeprefix("vindima: ")}
+    return {**left, **DIED}
+
+
+@contextmanager
+def _only(folder: Path) -> Iterator[None]:
+    """Nobody else starts a run meanwhile, and none that was started begins."""
+    lock = FileLock(folder / "start.lock")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=PATIENCE)
+    except Timeout:
+        raise VindimaError(f"another program has been starting a run for {PATIENCE} seconds") from None
+    except OSError as error:
+        raise VindimaError(f"no run can be begun, {folder} cannot be written: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _write(folder: Path, one: Mapping[str, Any]) -> None:
+    files.write(folder / "states" / f"{one['id']}.json", json.dumps(one))
+
+
 # ---- a run
 
 
@@ -134,7 +243,7 @@ class Run:
     def note(self, **changes: Any) -> None:
         """Change the state, also for whoever reads it."""
         self.state |= changes
-        files.write(self._folder / "states" / f"{self.state['id']}.json", json.dumps(self.state))
+        _write(self._folder, self.state)
 
     def say(self, line: str) -> None:
         """A line for whoever looks on, and for the log."""
@@ -193,14 +302,14 @@ def one(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / "run.lock")
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=GLANCE)
     except Timeout:
         raise Busy(holder(folder)) from None
     except OSError as error:
         raise VindimaError(f"no run can be begun, {folder} cannot be written: {error.strerror or error}") from error
     try:
         with _logged(folder) as log:
-            _bury(folder, log)
+            _bury(folder, log, identity)
             begun = (state(identity, folder) if identity else None) or announce(refresh, until, folder)
             given = minutes if minutes is not None else _minutes()
             run = Run(begun, folder, given, log)
@@ -211,7 +320,9 @@ def one(
 
 
 def _guarded(run: Run) -> Iterator[Run]:
-    run.note(state="running", started_at=now(), process=os.getpid(), host=socket.gethostname())
+    with _only(run._folder):  # who has started it may still be saying that it is queued
+        process = os.getpid()
+        run.note(state="running", started_at=now(), process=process, began=_began(process), host=socket.gethostname())
     try:
         yield run
     except BaseException as error:
@@ -228,20 +339,14 @@ def _guarded(run: Run) -> Iterator[Run]:
         hook(NEW_DATA, run)
 
 
-def _bury(folder: Path, log: logging.Logger) -> None:
-    """Whoever holds the lock is the only run: what still says that it runs has died."""
+def _bury(folder: Path, log: logging.Logger, identity: str | None) -> None:
+    """Whoever holds the lock is the only run: what still says that it runs has died, and who began none, too."""
     for left in states(folder):
-        if left["state"] == "running":
+        if left["state"] == "running" or (left["state"] == "queued" and left["id"] != identity and not _lives(left)):
             number, began = left.get("child") or (0, 0)
             if number and left["host"] == socket.gethostname() and _began(number) == began:
                 _end(number)  # what it had started would go on without it
-            ended = left | {
-                "state": "ended",
-                "outcome": "died",
-                "ended_at": now(),
-                "message": "it ended without a word",
-            }
-            files.write(folder / "states" / f"{left['id']}.json", json.dumps(ended))
+            _write(folder, _died(left, folder) | {"ended_at": now()})
             line = (
                 f"the run of {left['started_at']} (process {left['process']}) ended without a word; this one goes on"
             )
@@ -258,7 +363,8 @@ def _environment() -> dict[str, str]:
 def _began(process: int) -> float | None:
     """When a process began, which tells it from a later one of the same number; None where there is none."""
     try:
-        return psutil.Process(process).create_time()
+        found = psutil.Process(process)
+        return None if found.status() == psutil.STATUS_ZOMBIE else found.create_time()
     except psutil.Error:
         return None
 

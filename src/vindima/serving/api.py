@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import Blueprint, Flask, Response, current_app, g, redirect, request, send_from_directory
+from flask import Blueprint, Flask, Response, current_app, g, redirect, request, send_from_directory, url_for
 from flask_compress import Compress
 from flask_httpauth import MultiAuth
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -19,7 +19,7 @@ from vindima import paths
 from vindima.errors import VindimaError
 from vindima.forecasting.scenario import Impossible
 from vindima.labels import Language
-from vindima.serving import auth, openapi, problems, questions, telemetry
+from vindima.serving import auth, openapi, problems, questions, replies, telemetry
 from vindima.serving.answers import LANGUAGES, TABLES, Answers, Unknown
 from vindima.serving.current import Current
 from vindima.serving.problems import Refusal
@@ -28,6 +28,7 @@ from vindima.serving.questions import Prediction, Wrong, WrongQuestion, wrong_fi
 open_to_all = Blueprint("open", __name__)
 token = Blueprint("token", __name__)
 v1 = Blueprint("v1", __name__, url_prefix="/v1")
+collections = Blueprint("collections", __name__, url_prefix="/v1/collections")
 compress = Compress()
 either = MultiAuth(auth.basic, auth.bearer)
 """A scraper of metrics has a name and a password; its tokens would be gone within the hour."""
@@ -60,7 +61,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     answer_from_set(app)
     behind_proxies(app)
     compress.init_app(app)
-    for blueprint in (open_to_all, token, v1):
+    for blueprint in (open_to_all, token, v1, collections):
         app.register_blueprint(blueprint)
     return app
 
@@ -338,3 +339,57 @@ def _csv(answers: Answers, name: str, filters: Mapping[str, list]) -> Response:
 
 def _not_found(field: str, expected: str, series: str, why: Exception) -> Refusal:
     return Refusal(404, str(why), [wrong_field(field, expected, series)])
+
+
+# ---- collections, for operators; they make the set, so they need none
+
+
+@collections.before_request
+@auth.bearer.login_required(role="operator")
+def _wants_operator() -> None:
+    """Of the libraries of the pipeline the image of the service has none."""
+    missing = next((name for name in ("dvc", "papermill", "filelock", "psutil") if find_spec(name) is None), None)
+    if missing or not (paths.ROOT / "dvc.yaml").is_file():
+        why = f"{missing} is not installed" if missing else f"there is no dvc.yaml in {paths.ROOT}"
+        raise Refusal(501, f"This service cannot collect, it has no pipeline: {why}. It serves what another makes.")
+
+
+@collections.post("")
+def collect() -> Response:
+    """Start a collection, and the pipeline after it: the run of `vindima run --refresh`."""
+    from vindima import runs
+
+    _asked(questions.NoQuery)
+    asked = questions.collection(problems.body())
+    try:
+        begun = runs.start(refresh=True, until=None if asked.pipeline else "collect")
+    except runs.Busy as busy:
+        said = _said_of(busy.state) if busy.state else {}
+        which = f"Run {said['id']} is {said['state']}" if said else "Another run holds the lock"
+        response = problems.problem(409, f"{which}, and there is one at a time.", more=said)
+    except VindimaError as error:
+        raise Refusal(503, str(error)) from error
+    else:
+        said = _said_of(begun)
+        response = _json(said)
+        response.status_code = 202
+    if said:
+        response.headers["Location"] = url_for("collections.collection", id=said["id"])
+    return response
+
+
+@collections.get("/<id>")
+def collection(id: str) -> Response:
+    """What a run does, or how it ended; also of one that was started by hand."""
+    from vindima import runs
+
+    _asked(questions.NoQuery)
+    found = runs.look(id)
+    if found is None:
+        error = wrong_field("id", f"the id of one of the last {runs.KEPT} runs", id)
+        raise Refusal(404, f"There is no run {id!r}, or no longer.", [error])
+    return _json(_said_of(found))
+
+
+def _said_of(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: state[name] for name in replies.Run.model_fields}

@@ -16,12 +16,19 @@ _REF = "#/components/schemas/{model}"
 _REFUSED = {
     400: "The body cannot be read.",
     401: "No token, or one that is not good (any more); for a token: a wrong name or password.",
+    403: "The token is of a reader; this call is for operators.",
     404: "There is no such series, or no forecast of it: the reason is in `detail`.",
+    409: "A run is under way, and there is one at a time: `id` and `state` are of that one, and so is `Location`.",
     413: "The body is larger than 1 MB.",
     415: "The body is not JSON.",
     422: "What is asked cannot be answered: `errors` has a line for each wrong field.",
     429: "Too many wrong passwords from this address or for this user: `Retry-After` says in how many seconds again.",
+    501: "This service has no pipeline, as its image has none: another makes what it serves.",
     503: "There is no set to answer from, or the service is busy; `Retry-After`, if given, says for how long.",
+}
+_OF_COLLECTIONS = {
+    404: "There is no run of this id, or no longer.",
+    503: "The run cannot be started: the reason is in `detail`.",
 }
 _WRONG = {
     "type": "about:blank",
@@ -39,6 +46,16 @@ in US$ FOB a kilogram; it is no quoted price. The figures are Embrapa's (Vitibra
 Ask `POST /v1/token` for a token with name and password, then send it as `Authorization: Bearer`. Sentences come in
 English, or in Portuguese where `Accept-Language` says so. Every error is a problem document (RFC 9457)."""
 
+_JSON = "application/json"
+_PATH_OF_RUN = {
+    "name": "id",
+    "in": "path",
+    "required": True,
+    "description": "The id of a run.",
+    "schema": {"type": "string", "pattern": "^[0-9]+$", "maxLength": 20},
+    "example": "000001",
+}
+
 _cache: dict[str, dict[str, Any]] = {}
 
 
@@ -55,7 +72,7 @@ def document(answers: Answers | None, tables: Mapping[str, type[questions.Page]]
 
 
 def _document(answers: Answers | None, tables: Mapping[str, type[questions.Page]]) -> dict[str, Any]:
-    used: list[type[BaseModel]] = [questions.Prediction, questions.Predictions, replies.Problem]
+    used: list[type[BaseModel]] = [questions.Prediction, questions.Predictions, questions.Collection, replies.Problem]
     used += [
         value for value in vars(replies).values() if isinstance(value, type) and issubclass(value, replies.Reply)
     ]
@@ -103,6 +120,7 @@ def _document(answers: Answers | None, tables: Mapping[str, type[questions.Page]
         found = paths[f"/v1/tables/{name}"]["get"]["responses"]["200"]["content"]
         found["application/json"]["schema"] = {"$ref": _REF.format(model=f"{name.title()}Page")}
         found["text/csv"] = {"schema": {"type": "string"}}
+    paths |= _collections()
     paths["/metrics"] = _get("metrics", "Health", "The service in numbers (Prometheus)", None, [401, 429, 503])
     paths["/metrics"]["get"]["responses"]["200"]["content"] = {"text/plain": {"schema": {"type": "string"}}}
     paths["/metrics"]["get"]["security"] = [{"password": []}, {"token": []}]
@@ -119,7 +137,7 @@ def _document(answers: Answers | None, tables: Mapping[str, type[questions.Page]
         },
         "servers": [{"url": "/"}],
         "security": [{"token": []}],
-        "tags": [{"name": name} for name in ("Token", "Prices", "Forecasts", "Tables", "Health")],
+        "tags": [{"name": name} for name in ("Token", "Prices", "Forecasts", "Tables", "Collections", "Health")],
         "paths": paths,
         "components": {
             "schemas": components,
@@ -134,6 +152,39 @@ def _document(answers: Answers | None, tables: Mapping[str, type[questions.Page]
                 "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
             },
         },
+    }
+
+
+def _collections() -> dict[str, Any]:
+    """The calls of operators."""
+    examples = {
+        "source": {"summary": "The source alone", "value": {"pipeline": False}},
+        "pipeline": {"summary": "The source and the pipeline", "value": {}},
+    }
+    content = {"schema": {"$ref": _REF.format(model="Collection")}, "examples": examples}
+    begun = {
+        "id": "000001", "state": "queued", "stage": None, "progress": 0.0, "started_at": "2026-11-28T21:58:00Z",
+        "ended_at": None, "outcome": None, "message": "",
+    }  # fmt: skip
+    post = _operation(
+        "collect", "Collections", "Collect the source (operators)", replies.Run,
+        [400, 401, 403, 409, 413, 415, 422, 501, 503], begun,
+    )  # fmt: skip
+    location = {"description": "Where the run is asked for.", "schema": {"type": "string"}}
+    responses = post["responses"]
+    post["responses"] = {"202": responses.pop("200") | {"headers": {"Location": location}}, **responses}
+    post["responses"]["409"]["headers"] = {"Location": location}
+    ended = begun | {"state": "ended", "stage": "collect", "progress": 1.0, "outcome": "nothing_new"}
+    get = _get(
+        "collection", "Collections", "What a run does, or how it ended (operators)", replies.Run,
+        [401, 403, 404, 422, 501], [_PATH_OF_RUN], ended | {"ended_at": "2026-11-28T22:03:00Z"},
+    )  # fmt: skip
+    for operation in (post, get["get"]):
+        for status in operation["responses"].keys() & {str(one) for one in _OF_COLLECTIONS}:
+            operation["responses"][status]["description"] = _OF_COLLECTIONS[int(status)]
+    return {
+        "/v1/collections": {"post": post | {"requestBody": {"required": True, "content": {_JSON: content}}}},
+        "/v1/collections/{id}": get,
     }
 
 

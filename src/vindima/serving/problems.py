@@ -1,6 +1,7 @@
 """What goes wrong with a request, as problem documents (RFC 9457)."""
 
 import json
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -34,8 +35,10 @@ def install(app: Flask) -> None:
     app.register_error_handler(Exception, _failed)
 
 
-def problem(status: int, detail: str, errors: list[Wrong] | None = None) -> Response:
-    """A problem document as a reply."""
+def problem(
+    status: int, detail: str, errors: list[Wrong] | None = None, more: Mapping[str, Any] | None = None
+) -> Response:
+    """A problem document as a reply; `more` are members of its own (RFC 9457, 3.2)."""
     content: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -43,7 +46,8 @@ def problem(status: int, detail: str, errors: list[Wrong] | None = None) -> Resp
         "detail": detail,
         "instance": request.path,
     }
-    body = json.dumps(content | {"errors": errors} if errors else content, separators=(",", ":"))
+    content |= {"errors": errors} if errors else {}
+    body = json.dumps(content | dict(more or {}), separators=(",", ":"))
     return Response(body, status=status, mimetype="application/problem+json")
 
 
@@ -91,6 +95,9 @@ def _failed(error: Exception) -> Response:
 
 @auth.bearer.error_handler
 def _token_refused(status: int) -> Response:
+    if status == 403:
+        error = {"field": "Authorization", "expected": "a token of an operator", "got": "a token of a reader"}
+        return problem(status, "This call is for operators, and came with a token of a reader.", [error])
     got = g.get("refusal", "no token")
     error = {"field": "Authorization", "expected": "Bearer and a token from POST /v1/token", "got": got}
     return problem(status, f"This call wants a token from POST /v1/token; it came with {got}.", [error])

@@ -204,6 +204,15 @@ class Predictions(Asked):
     items: Annotated[list[Prediction], Field(min_length=1, max_length=ITEMS)]
 
 
+class Collection(Asked):
+    """A collection that is to be started."""
+
+    words = {"pipeline": "true or false"}
+    pipeline: Annotated[
+        bool, Field(description="Whether the pipeline follows, and with it the set that is served.")
+    ] = True
+
+
 class NoQuery(Asked):
     """A call without query parameters."""
 
@@ -274,9 +283,19 @@ def from_query(model: type[Asked], values: Mapping[str, Sequence[str]], **contex
 
 def from_body(body: object, **context: Any) -> Prediction | Predictions:
     """The question, or the questions, that a body asks. Raises WrongQuestion."""
+    asked = _object(body)
+    return _validated(Predictions if "items" in asked else Prediction, asked, context, [])
+
+
+def collection(body: object) -> Collection:
+    """The collection that a body asks for. Raises WrongQuestion."""
+    return _validated(Collection, _object(body), {}, [])
+
+
+def _object(body: object) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise WrongQuestion([wrong_field("body", "an object", body)])
-    return _validated(Predictions if "items" in body else Prediction, body, context, [])
+    return body
 
 
 @cache
@@ -329,7 +348,7 @@ def _place(
     names = [field.alias or name for name, field in model.model_fields.items()]
     head, rest = (str(loc[0]), loc[1:]) if loc else ("body", ())
     if kind == "extra_forbidden" and not rest:
-        alone = f"{names[0]} alone" if model is Predictions else f"one of {', '.join(names)}"
+        alone = f"{names[0]} alone" if model in (Predictions, Collection) else f"one of {', '.join(names)}"
         return head, alone if names else "no query parameters", (-1,)
     order = (names.index(head) if head in names else len(names),)
     if model is Predictions and rest and isinstance(rest[0], int):

@@ -180,6 +180,22 @@ class Forecasts(Reply):
     items: list[Forecast]
 
 
+class Run(Reply):
+    """A run: the collection of the source, and what follows it."""
+
+    id: str
+    state: Literal["queued", "running", "ended"]
+    stage: Annotated[str | None, Field(description="The stage that it is at, or was when it ended.")]
+    progress: Annotated[float, Field(ge=0, le=1)]
+    started_at: Annotated[str, Field(description="When it began; while it is queued, since when. In UTC.")]
+    ended_at: Annotated[str | None, Field(description="null until it has ended, and where nobody knows when.")]
+    outcome: Annotated[
+        Literal["done", "new_data", "nothing_new", "failed", "stopped", "died"] | None,
+        Field(description="null until it has ended."),
+    ]
+    message: Annotated[str, Field(description="Why it did not do what was asked.")]
+
+
 class Error(Reply):
     """One field of a request that is not as it should be."""
 
