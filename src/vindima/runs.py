@@ -1,7 +1,8 @@
 """Runs of the pipeline, one at a time: the lock, what each does and how it ended, its log, its limit, its hooks.
 
 Everything is in `reports/runs`: `run.lock`, held while a run lasts; `states`, a small file for each run; `run.log`,
-which rotates. The lock is the operating system's, so the lock of a process that died is free.
+which rotates. The lock is the operating system's, so the lock of a process that died is free. To read states takes
+the standard library alone: the service does, and its image has no more.
 """
 
 import json
@@ -22,9 +23,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import psutil
-from filelock import FileLock, Timeout
-
 from vindima import files, paths
 from vindima.errors import VindimaError
 
@@ -40,7 +38,8 @@ FAILURE, NEW_DATA = "VINDIMA_ON_FAILURE", "VINDIMA_ON_NEW_DATA"
 """The variables that name what is told: a command, which reads the state as JSON, or an address, which is sent it."""
 
 WORKED = ("done", "new_data", "nothing_new")
-"""Outcomes of runs that did what they were asked; the others are failed, stopped and died."""
+"""Outcomes of runs that did what they were asked."""
+OUTCOMES = (*WORKED, "failed", "stopped", "died")
 
 
 class Busy(VindimaError):
@@ -108,6 +107,8 @@ def announce(refresh: bool = False, until: str | None = None, folder: Path = FOL
 
 def holder(folder: Path = FOLDER) -> dict[str, Any] | None:
     """The state of the run that holds the lock now; None where none does."""
+    from filelock import FileLock, Timeout
+
     lock = FileLock(folder / "run.lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -190,6 +191,8 @@ def one(
     Raises Busy where another run has the lock, Stopped where it is told to end, and VindimaError where its folder
     cannot be written. What fails in it is told to VINDIMA_ON_FAILURE, new data to VINDIMA_ON_NEW_DATA.
     """
+    from filelock import FileLock, Timeout
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / "run.lock")
@@ -251,6 +254,8 @@ def _bury(folder: Path, log: logging.Logger) -> None:
 
 def _began(process: int) -> float | None:
     """When a process began, which tells it from a later one of the same number; None where there is none."""
+    import psutil
+
     try:
         return psutil.Process(process).create_time()
     except psutil.Error:
@@ -259,6 +264,8 @@ def _began(process: int) -> float | None:
 
 def _end(process: int) -> None:
     """End a process and all that it started: by asking, as a person does with Ctrl-C, and then without asking."""
+    import psutil
+
     for ask in (signal.SIGINT, getattr(signal, "SIGKILL", signal.SIGTERM)):
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process, ask) if hasattr(os, "killpg") else os.kill(process, ask)
