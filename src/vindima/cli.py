@@ -113,6 +113,25 @@ def remove_schedule() -> None:
 
 
 @main.command()
+@click.option("--offline", is_flag=True, help="Leave out what needs a network: the DVC remote, the lake, the source.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@click.pass_context
+def doctor(ctx: click.Context, offline: bool, as_json: bool) -> None:
+    """Say whether all that is needed here is there, fresh and whole; the exit code is 1 where anything fails."""
+    import json
+    from dataclasses import asdict
+
+    from vindima import doctor
+
+    findings = doctor.examine(offline)
+    if as_json:
+        click.echo(json.dumps([asdict(one) for one in findings], ensure_ascii=False, indent=1))
+    else:
+        click.echo("\n".join(map(str, findings)))
+    ctx.exit(int(any(one.level == "fail" for one in findings)))
+
+
+@main.command()
 @click.option("--mark", type=click.Path(path_type=Path), help="Write this file where all is well, always the same.")
 def check(mark: Path | None) -> None:
     """Say what of params.yaml the pipeline cannot work with; it is checked so before every run."""

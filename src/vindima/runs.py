@@ -3,7 +3,8 @@
 Everything is in `reports/runs`: `run.lock`, held while a run lasts; `states`, a small file for each run; `run.log`,
 which rotates; `start.lock`, held for a moment where a run is started by another program or begins, and `start.log`,
 what the last one that was started so had to complain of. The locks are the operating system's, so the lock of a
-process that died is free.
+process that died is free. To read states takes the standard library alone: the service does, and its image has no
+more.
 """
 
 import json
@@ -23,9 +24,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
-
-import psutil
-from filelock import FileLock, Timeout
 
 from vindima import files, paths
 from vindima.errors import VindimaError
@@ -49,7 +47,8 @@ FAILURE, NEW_DATA = "VINDIMA_ON_FAILURE", "VINDIMA_ON_NEW_DATA"
 
 DIED = {"state": "ended", "outcome": "died", "message": "it ended without a word"}
 WORKED = ("done", "new_data", "nothing_new")
-"""Outcomes of runs that did what they were asked; the others are failed, stopped and died."""
+"""Outcomes of runs that did what they were asked."""
+OUTCOMES = (*WORKED, "failed", "stopped", "died")
 
 
 class Busy(VindimaError):
@@ -117,6 +116,8 @@ def announce(refresh: bool = False, until: str | None = None, folder: Path = FOL
 
 def holder(folder: Path = FOLDER) -> dict[str, Any] | None:
     """The state of the run that holds the lock now; None where none does."""
+    from filelock import FileLock, Timeout
+
     lock = FileLock(folder / "run.lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -299,6 +300,8 @@ def one(
     Raises Busy where another run has the lock, Stopped where it is told to end, and VindimaError where its folder
     cannot be written. What fails in it is told to VINDIMA_ON_FAILURE, new data to VINDIMA_ON_NEW_DATA.
     """
+    from filelock import FileLock, Timeout
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / "run.lock")
@@ -362,6 +365,8 @@ def _environment() -> dict[str, str]:
 
 def _began(process: int) -> float | None:
     """When a process began, which tells it from a later one of the same number; None where there is none."""
+    import psutil
+
     try:
         found = psutil.Process(process)
         return None if found.status() == psutil.STATUS_ZOMBIE else found.create_time()
@@ -371,6 +376,8 @@ def _began(process: int) -> float | None:
 
 def _end(process: int) -> None:
     """End a process and all that it started: by asking, as a person does with Ctrl-C, and then without asking."""
+    import psutil
+
     for ask in (signal.SIGINT, getattr(signal, "SIGKILL", signal.SIGTERM)):
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process, ask) if hasattr(os, "killpg") else os.kill(process, ask)

@@ -32,6 +32,7 @@ BATCH = 16
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
 MANIFEST = "manifest.json"
+PROBE = ".probe"
 NAME = re.compile(r"(\d{4}-\d{2}-\d{2}|\d{8}T\d{6}Z)-[0-9a-f]{12}")
 
 
@@ -64,6 +65,17 @@ def addresses(lake: str) -> list[str]:
     found = {name for name, *rest in parts if rest == [MANIFEST] and NAME.fullmatch(name)}
     # A day is written with hyphens, a moment without: the digits alone sort by time.
     return [f"{lake.rstrip('/')}/{name}" for name in sorted(found, key=lambda name: name.replace("-", ""))]
+
+
+def probe(lake: str) -> None:
+    """Write a small file, `.probe`, into the lake, where it stays.
+
+    Raises VindimaError where the lake cannot be reached or written, or is a folder that is not there.
+    """
+    place = _Place(lake)
+    if isinstance(place.fs, LocalFileSystem) and not Path(place.path).is_dir():
+        raise VindimaError(f"{place.address}: there is no such folder")
+    place.put_small(PROBE, b"This lake can be written.\n")
 
 
 def fetch(address: str, folder: Path) -> str:
@@ -139,6 +151,10 @@ class _Place:
     def read(self, name: str) -> bytes:
         """The bytes of a small file."""
         return self._call("cat_file", f"{self.path}/{name}")
+
+    def put_small(self, name: str, content: bytes) -> None:
+        """Write a small file here."""
+        self._call("pipe_file", f"{self.path}/{name}", content)
 
     def put(self, zone: Path, names: Sequence[str]) -> None:
         """Write the files `names` of a local folder here, the last of them after all others are there."""

@@ -29,6 +29,7 @@ from vindima.serving.accuracy_charts import YEARS, Held, Method, Panel, Range
 from vindima.serving.answers import Answers
 from vindima.serving.charts import alone
 from vindima.serving.drawing import BLUE, GREY, HALF, INK, PAIRED, WHOLE, WINE, Drawing, chart
+from vindima.serving.drift import error, newest_publication, relative_error, within
 
 NAME = "accuracy"
 NEAR = 3
@@ -765,9 +766,9 @@ class _Told:
         )
 
     def result(self, row: Mapping[str, Any]) -> str:
-        if _within(row, 80):
+        if within(row, 80):
             return self.say("inside")
-        return self.say("outside_80") if _within(row, 95) else self.say("outside_95")
+        return self.say("outside_80") if within(row, 95) else self.say("outside_95")
 
     def published(self) -> dict[str, Any]:
         rows = self.answers.rows("select * from came_due where actual is not null order by rowid")
@@ -775,24 +776,22 @@ class _Told:
         if not rows:
             text = self.say("none_due_text", year=cutoff + 1, cutoff=cutoff)
             return {"title": self.say("none_due"), "text": text, "chart": "", "keys": [], "table": None, "missed": ""}
-        newest = max(rows, key=lambda row: (row["year"], row["cutoff"]))
-        publication = [row for row in rows if all(row[name] == newest[name] for name in ("vintage", "year"))]
-        held, held_95 = (sum(_within(row, level) for row in publication) for level in (80, 95))
+        publication = newest_publication(rows)
+        newest = publication[0]
+        held, held_95 = (sum(within(row, level) for row in publication) for level in (80, 95))
         due = len(publication)
         title = self.say("due_title", year=newest["year"], held=held, forecasts=self.forecasts(due), held_95=held_95)
         about = {"cutoff": newest["cutoff"], "vintage": newest["vintage"]}
         keys = [self.held_key(self.say(f"key_{level}"), count, due) for level, count in ((80, held), (95, held_95))]
         both = [row for row in publication if row["naive"] is not None]
-        naive = math.fsum(_error(row["actual"], row["naive"]) for row in both)
         text = self.say("due_plain", **about)
-        if naive:
-            ratio = math.fsum(_error(row["actual"], row["forecast"]) for row in both) / naive
+        if (ratio := relative_error(publication)) is not None:
             share = self.percent(abs(ratio - 1))
             kind = "error_same" if share == self.percent(0) else "error_less" if ratio < 1 else "error_more"
             text = self.say("due_text", verdict=self.say(kind, share=share), **about)
             beside = {"about": self.say("beside_naive"), "number": self.percent(ratio - 1, True)}
             keys.append(beside | {"note": self.forecasts(len(both)), "ours": True})
-        missed = self.listed(self.place(row["series"]) for row in publication if not _within(row, 95))
+        missed = self.listed(self.place(row["series"]) for row in publication if not within(row, 95))
         totals = [row for row in publication if parts(row["series"])[2] is None]
         totals.sort(key=lambda row: _order(row["series"]))
         shown = [self.range(row, row["naive"], "") for row in totals]
@@ -815,7 +814,7 @@ class _Told:
     def due_table(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Every published forecast that came due, the largest errors of the newest year first."""
         heads = ["series", "year", "cutoff", "forecast", "range_80", "repeated", "what_came", "result"]
-        order = sorted(rows, key=lambda row: (-row["year"], -_error(row["actual"], row["forecast"])))
+        order = sorted(rows, key=lambda row: (-row["year"], -error(row["actual"], row["forecast"])))
         lines = [
             [
                 series_name(row["series"], self.language), row["year"], row["cutoff"], self.plain(row["forecast"]),
@@ -830,7 +829,7 @@ class _Told:
     # ---- the worst
 
     def worst(self) -> dict[str, Any] | None:
-        ranked = sorted(self.ahead, key=lambda row: -_error(row["actual"], row["forecast"]))[:WORST]
+        ranked = sorted(self.ahead, key=lambda row: -error(row["actual"], row["forecast"]))[:WORST]
         if not ranked:
             return None
         shown = [
@@ -896,15 +895,6 @@ class _Told:
         if corrected:
             said.append(self.say("corrected", years=self.listed(corrected)))
         return " ".join(said)
-
-
-def _within(row: Mapping[str, Any], level: int) -> bool:
-    low, high = SIDES[level]
-    return row[low] <= row["actual"] <= row[high]
-
-
-def _error(actual: float, forecast: float) -> float:
-    return abs(math.log(actual / forecast))
 
 
 def _order(series: str) -> tuple[int, int]:

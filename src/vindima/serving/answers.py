@@ -124,6 +124,11 @@ class Answers:
     # ---- series
 
     @property
+    def newest_year(self) -> int:
+        """The newest year that a series has a price of."""
+        return max(row["last_year"] for row in self._described.values())
+
+    @property
     def series(self) -> Mapping[str, Mapping[str, Any]]:
         """Each series with its flow, product, country, first and last year, and whether it is forecast."""
         return self._described

@@ -7,9 +7,12 @@ import json
 import logging
 import os
 import re
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import datetime
 from functools import cache, lru_cache
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any, TextIO
@@ -26,6 +29,9 @@ from prometheus_client import (
     multiprocess,
 )
 from prometheus_client.metrics_core import GaugeMetricFamily
+
+from vindima import paths, runs
+from vindima.serving import drift
 
 REQUESTS = Counter("vindima_requests_total", "Requests answered.", ["method", "endpoint", "status"])
 SECONDS = Histogram(
@@ -134,18 +140,75 @@ def _counts(method: str, endpoint: str, status: int) -> tuple[Any, Any]:
 
 
 class _OfTheSet:
-    """What the set that answers now is, and whether a newer one was refused."""
+    """What the set that answers now is, how old, how its forecasts did, and whether a newer one was refused."""
 
     def collect(self) -> Iterable[Metric]:
         current = current_app.extensions["vindima"]
         family = GaugeMetricFamily("vindima_set_info", "The set that answers.", labels=["vintage", "model", "cutoff"])
-        if current.answers:
-            provenance = current.answers.provenance
+        answers = current.answers
+        if answers:
+            provenance = answers.provenance
             family.add_metric([provenance["vintage"], provenance["model"], str(provenance["cutoff"])], 1)
         yield family
         yield GaugeMetricFamily(
             "vindima_set_refused", "1 where the newest set was refused.", 1.0 if current.refused else 0.0
         )
+        if answers:
+            yield GaugeMetricFamily("vindima_data_newest_year", "The newest year of trade.", answers.newest_year)
+            yield from self._of_forecasts(drift.stand(answers))
+
+    def _of_forecasts(self, did: drift.Stand | None) -> Iterable[Metric]:
+        """None without forecasts that came due."""
+        if did is None:
+            return
+        values = {
+            "came_due": ("Published forecasts that came due with the newest year.", did.due),
+            "coverage_80": ("Share of them inside their interval of 80 per cent.", did.held / did.due),
+            "coverage_80_fewest": ("The smallest such share that chance alone explains.", did.fewest / did.due),
+        }
+        if did.ratio is not None:
+            values["error_to_naive"] = ("Their error beside that of repeating the last price.", did.ratio)
+        for name, (said, value) in values.items():
+            yield GaugeMetricFamily(f"vindima_forecast_{name}", said, value)
+
+
+class _OfThisMachine:
+    """What the runs of the pipeline did, as far as their states are on this machine, and the space that is left."""
+
+    def collect(self) -> Iterable[Metric]:
+        with suppress(OSError):
+            free = shutil.disk_usage(paths.ROOT).free
+            yield GaugeMetricFamily("vindima_disk_free_bytes", "Free bytes where the project is.", free)
+        begun = [one for one in runs.states(runs.FOLDER) if one["state"] != "queued"]
+        if not begun:
+            return
+        yield GaugeMetricFamily(
+            "vindima_run_running", "1 where the newest run has not ended.", float(begun[0]["state"] == "running")
+        )
+        yield GaugeMetricFamily(
+            "vindima_run_started_timestamp_seconds", "When the newest run began.", _timestamp(begun[0]["started_at"])
+        )
+        last = next((one["outcome"] for one in begun if one["state"] == "ended"), None)
+        outcomes = GaugeMetricFamily("vindima_run_last_outcome", "1 for how the last run ended.", labels=["outcome"])
+        for outcome in runs.OUTCOMES if last else ():
+            outcomes.add_metric([outcome], float(outcome == last))
+        yield outcomes
+        success = GaugeMetricFamily(
+            "vindima_run_last_success_timestamp_seconds",
+            "When the last run ended that worked, with a refresh and without; 0 where none of those kept did.",
+            labels=["refresh"],
+        )
+        for refresh in (True, False):
+            such = [one for one in begun if one["refresh"] == refresh]
+            worked = (one["ended_at"] for one in such if one["outcome"] in runs.WORKED)
+            if such:
+                ended = next(worked, None)
+                success.add_metric([str(refresh).lower()], _timestamp(ended) if ended else 0)
+        yield success
+
+
+def _timestamp(said: str) -> float:
+    return datetime.fromisoformat(said).timestamp()
 
 
 def metrics() -> Response:
@@ -154,6 +217,7 @@ def metrics() -> Response:
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         counts = CollectorRegistry()
         multiprocess.MultiProcessCollector(counts)
-    of_the_set = CollectorRegistry()
-    of_the_set.register(_OfTheSet())
-    return Response(generate_latest(counts) + generate_latest(of_the_set), content_type=CONTENT_TYPE_LATEST)
+    found = CollectorRegistry()  # at each call, by the worker that is asked: nothing for workers to add up
+    found.register(_OfTheSet())
+    found.register(_OfThisMachine())
+    return Response(generate_latest(counts) + generate_latest(found), content_type=CONTENT_TYPE_LATEST)
