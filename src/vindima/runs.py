@@ -210,6 +210,8 @@ def _died(left: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 @contextmanager
 def _only(folder: Path) -> Iterator[None]:
     """Nobody else starts a run meanwhile, and none that was started begins."""
+    from filelock import FileLock, Timeout
+
     lock = FileLock(folder / "start.lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -360,7 +362,7 @@ def _bury(folder: Path, log: logging.Logger, identity: str | None) -> None:
 def _environment() -> dict[str, str]:
     """The environment of what a run starts: `vindima` is found in it, also where cron has no word of it."""
     here = str(Path(sys.executable).parent)
-    return os.environ | {"PATH": os.pathsep.join([here, os.environ.get("PATH", os.defpath)])}
+    return os.environ | {"PATH": os.pathsep.join([here, *os.get_exec_path()])}
 
 
 def _began(process: int) -> float | None:
