@@ -347,8 +347,8 @@ def then_and_now(
     """A price ten years ago, open, and now, filled, on a scale from `low` to `high`; a row of the table of "
     "countries."""
     drawing = Drawing(width, 22)
-    across = Scale(low, high, 48, width - 48)
-    drawing.line([(48, 11), (width - 48, 11)], "#efebe7")
+    across = Scale(low, high, 58, width - 58)
+    drawing.line([(58, 11), (width - 58, 11)], "#efebe7")
     if before is not None:
         drawing.line([(across(before), 11), (across(now), 11)], THIN, 1.5)
         drawing.dot((across(before), 11), 4.5, THIN, open=True)

@@ -848,7 +848,8 @@ class _Outlook:
             one["chart"] = draw(300).svg("only"), draw(150).svg("only")
         cheapest = min(shown, key=lambda one: one["now"])
         largest = shown[0]
-        share = percent(math.fsum(one["value"] for one in shown), 0, self._language)
+        together = math.fsum(one["value"] for one in shown)
+        share = percent(together, 1 if 0.995 <= together < 1 else 0, self._language)
         many = counted(len(shown), *COUNTRIES[self._language], self._language)
         text = self._say("largest_text", year=year, share=share, counted=many)
         lead = [self._say("choose_linked" if self._addresses else "choose_country")]
