@@ -1,5 +1,6 @@
 """Runs: one at a time, their state, their log, their limit, and what is told how they ended."""
 
+import errno
 import http.server
 import json
 import logging.handlers
@@ -17,7 +18,7 @@ import pytest
 import yaml
 
 from tests.conftest import PARAMETERS
-from vindima import runs
+from vindima import files, runs
 from vindima.errors import VindimaError
 
 VINDIMA = [sys.executable, "-m", "vindima"]
@@ -160,6 +161,30 @@ def test_folder_that_cannot_be_written_is_said(tmp_path: Path):
         runs.one(folder=tmp_path / "file" / "runs"),
     ):
         raise AssertionError
+
+
+@pytest.mark.parametrize("writes", [0, 1, 2])
+def test_disk_that_is_full_is_said_in_one_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch, writes: int):
+    """Full from the first state on, from the second, and in the middle of the run."""
+    left, write = [writes], files.write
+
+    def full(path: Path, content: str) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        write(path, content)
+
+    monkeypatch.setattr(files, "write", full)
+    said = pytest.raises(VindimaError, match=r"the run could not go on: No space left on device \(.*\.json\)")
+    with said, runs.one(folder=folder) as run:
+        run.note(stage="tidy")
+        run.note(stage="prices")
+    monkeypatch.undo()
+    with runs.one(folder=folder):  # the lock is free, and what is left is mended
+        pass
+    newest, left_behind = runs.states(folder)
+    assert newest["outcome"] == "done"
+    assert left_behind["state"] == "ended" or left_behind["outcome"] is None
 
 
 # ---- hooks

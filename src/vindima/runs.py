@@ -300,7 +300,8 @@ def one(
     """A run, while no other is. How it ends is its state's outcome; `identity` is of one that was announced.
 
     Raises Busy where another run has the lock, Stopped where it is told to end, and VindimaError where its folder
-    cannot be written. What fails in it is told to VINDIMA_ON_FAILURE, new data to VINDIMA_ON_NEW_DATA.
+    cannot be written, before it begins or, for want of room on the disk, in the middle. What fails in it is told to
+    VINDIMA_ON_FAILURE, new data to VINDIMA_ON_NEW_DATA.
     """
     from filelock import FileLock, Timeout
 
@@ -320,6 +321,9 @@ def one(
             run = Run(begun, folder, given, log)
             with _told_to_end(run):
                 yield from _guarded(run)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise VindimaError(f"the run could not go on: {error.strerror or error}{where}") from error
     finally:
         lock.release()
 
@@ -412,6 +416,7 @@ def _logged(folder: Path) -> Iterator[logging.Logger]:
         )
     except OSError as error:
         raise VindimaError(f"no run can be begun, {folder} cannot be written: {error.strerror or error}") from error
+    handler.handleError = lambda record: None  # type: ignore[method-assign]  # a full disk is said once, not a line
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log = logging.getLogger("vindima.runs")
     log.setLevel(logging.INFO)
