@@ -21,7 +21,7 @@ from vindima.labels import number, series_name
 from vindima.serving import charts, start, store
 from vindima.serving.current import Current
 
-EMPTY = {"meta", "link", "polygon", "polyline", "circle"}
+EMPTY = {"meta", "link", "polygon", "polyline", "circle", "rect"}
 
 
 class Reader(html.parser.HTMLParser):
@@ -88,7 +88,7 @@ def test_page_is_well_formed_and_leads_to_both_reports_and_to_no_other_host(page
     here = ["data:,", "#vindima-page", "./", "./", "?lang=pt", "?lang=en"]
     assert sorted(reader.addresses) == sorted([*here, *reports, *reports, *cards])
     assert len(cards) == 1
-    assert "//" not in page
+    assert "//" not in page.replace(' xmlns="http://www.w3.org/2000/svg"', "")
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,15 @@ It is made from the tables of the service, so that no kernel and no pandas are n
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from markupsafe import Markup
+
 from vindima.labels import FLOWS, TRADE_PRODUCTS, Language
 from vindima.serving import frame
 from vindima.serving.answers import Answers
+from vindima.serving.drawing import FAN, THIN, WINE, Drawing, Scale
 
 FIRST_YEAR_DRAWN = 2000
-WIDTH, HEIGHT, MARGIN = 200, 64, 4
+WIDTH, HEIGHT, MARGIN, THUMBNAIL = 200, 64, 4, 320
 OFTEN = 0.75
 """Of an 80 per cent interval that held less often than this the card says "only"."""
 
@@ -80,11 +83,52 @@ def page(answers: Answers, language: Language, addresses: Mapping[str, str] | No
         cards=cards,
         how=words["how_text"].format(first=FIRST_YEAR_DRAWN),
         reports={name: text[language] for name, text in frame.REPORTS.items()},
+        thumbnails={name: Markup(drawn.svg("only")) for name, drawn in _thumbnails(answers).items()},  # noqa: S704
         source=words["source"].format_map(answers.provenance),
         size=(WIDTH, HEIGHT),
         files=addresses is not None,
     )
     return frame.document([made], language, words["title"], script=False)
+
+
+def _thumbnails(answers: Answers) -> dict[str, Drawing]:
+    """What each report looks like, small, from its own tables: a fan, errors by horizon, tables by year."""
+    shown = min(answers.totals(), key=_order)
+    known = [row for row in shown["history"] if row["year"] >= FIRST_YEAR_DRAWN] or shown["history"]
+    fan = Drawing(THUMBNAIL, HEIGHT)
+    end = [(known[-1]["year"], known[-1]["price_usd_kg"])]
+    sides = [end + [(row["year"], row[side]) for row in shown["path"]] for side in ("q90", "forecast", "q10")]
+    points = [(row["year"], row["price_usd_kg"]) for row in known]
+    every = [price for line in (points, *sides) for _, price in line]
+    across = Scale(points[0][0], sides[0][-1][0], MARGIN, THUMBNAIL - MARGIN)
+    up = Scale(min(every), max(every), HEIGHT - MARGIN, MARGIN)
+    high, median, low, history = ([(across(x), up(y)) for x, y in line] for line in (*sides, points))
+    fan.area(high, low, FAN[80])
+    fan.line(median, WINE, 2, "2 3")
+    fan.line(history, WINE, 2)
+
+    errors = Drawing(THUMBNAIL, HEIGHT)
+    rows = answers.rows(
+        'select model, cast("group" as integer) as horizon, mae_rel_naive as error from scores '
+        "where actuals = 'corrected' and \"by\" = 'horizon' order by model, horizon"
+    )
+    across = Scale(1, max(row["horizon"] for row in rows), MARGIN, THUMBNAIL - MARGIN)
+    up = Scale(min(row["error"] for row in rows), max(row["error"] for row in rows), HEIGHT - MARGIN, MARGIN)
+    for model in sorted({row["model"] for row in rows}, key=lambda name: name == answers.provenance["model"]):
+        line = [(across(row["horizon"]), up(row["error"])) for row in rows if row["model"] == model]
+        errors.line(line, *((WINE, 2.75) if model == answers.provenance["model"] else (THIN, 1.1)))
+
+    tables = Drawing(THUMBNAIL, HEIGHT)
+    counts = answers.rows('select "table", year, above_zero from counts order by rowid')
+    names = list(dict.fromkeys(row["table"] for row in counts))
+    most = {name: max(row["above_zero"] for row in counts if row["table"] == name) or 1 for name in names}
+    first, last = min(row["year"] for row in counts), max(row["year"] for row in counts)
+    wide, tall = (THUMBNAIL - 2 * MARGIN) / (last - first + 1), (HEIGHT - 2 * MARGIN) / len(names)
+    for row in counts:
+        x, y = MARGIN + wide * (row["year"] - first), MARGIN + tall * names.index(row["table"])
+        shade = row["above_zero"] / most[row["table"]]
+        tables.box(x, y, wide, tall - 0.5, WINE if shade > 0.66 else FAN[80] if shade > 0.33 else FAN[95])
+    return {"outlook": fan, "accuracy": errors, "data-quality": tables}
 
 
 def _order(total: Mapping[str, Any]) -> tuple[int, int]:
