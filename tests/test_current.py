@@ -72,7 +72,8 @@ DAMAGES = {
     "no listing": lambda folder: (folder / sets.LISTING).unlink(),
     "no JSON": lambda folder: (folder / sets.LISTING).write_text("{", encoding="utf-8"),
     "another version": lambda folder: (folder / sets.LISTING).write_text(
-        (folder / sets.LISTING).read_text(encoding="utf-8").replace('"format": 1', '"format": 2'), encoding="utf-8"
+        (folder / sets.LISTING).read_text(encoding="utf-8").replace(f'"format": {sets.FORMAT}', '"format": 1'),
+        encoding="utf-8",
     ),
     "garbage": lambda folder: (
         (folder / sets.SERVICE).write_bytes(b"SQLite format 3\0" + b"wine" * 5000),
@@ -89,7 +90,7 @@ SAID = {
     "missing": r"data/prices/prices\.parquet is missing in",
     "no listing": r"set\.json is missing in",
     "no JSON": r"set\.json in .* is damaged",
-    "another version": r"is of format 2, expected 1",
+    "another version": rf"is of format 1, expected {sets.FORMAT}",
     "garbage": r"the tables that the service answers from are not as expected",
     "no tables": r"the tables that the service answers from are not as expected",
 }

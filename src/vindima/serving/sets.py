@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from vindima.errors import VindimaError
 
-FORMAT = 1
+FORMAT = 2
 """Of what a set holds; a set of another format was made by another version."""
 LISTING = "set.json"
 SERVICE = "service.sqlite"
