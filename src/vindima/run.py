@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import psutil
 import yaml
 
 from vindima import files, params, paths, runs
@@ -151,10 +150,8 @@ def _forget_the_dead() -> None:
         held = json.loads(place.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return
-    writes = {path: who for path, who in held.get("write", {}).items() if psutil.pid_exists(who["pid"])}
-    reads = {
-        path: [one for one in who if psutil.pid_exists(one["pid"])] for path, who in held.get("read", {}).items()
-    }
+    writes = {path: who for path, who in held.get("write", {}).items() if runs.began_at(who["pid"])}
+    reads = {path: [one for one in who if runs.began_at(one["pid"])] for path, who in held.get("read", {}).items()}
     files.write(place, json.dumps({"write": writes, "read": {path: who for path, who in reads.items() if who}}))
 
 

@@ -102,7 +102,7 @@ def announce(refresh: bool = False, until: str | None = None, folder: Path = FOL
         made = {
             "id": f"{number:06}", "state": "queued", "stage": None, "progress": 0.0, "started_at": now(),
             "ended_at": None, "outcome": None, "message": "", "refresh": refresh, "until": until, "vintage": None,
-            "process": os.getpid(), "began": _began(os.getpid()), "host": socket.gethostname(),
+            "process": os.getpid(), "began": began_at(os.getpid()), "host": socket.gethostname(),
         }  # fmt: skip
         try:
             with (place / f"{made['id']}.json").open("x", encoding="utf-8") as file:
@@ -142,7 +142,7 @@ def look(identity: str, folder: Path = FOLDER) -> dict[str, Any] | None:
 def _lives(one: Mapping[str, Any]) -> bool:
     """Whether the process that is to begin a run, or does it, is there; of another machine's nobody knows."""
     if one["host"] == socket.gethostname():
-        return bool(one.get("began")) and _began(one["process"]) == one["began"]
+        return bool(one.get("began")) and began_at(one["process"]) == one["began"]
     since = (datetime.now(UTC) - datetime.fromisoformat(one["started_at"])).total_seconds()
     return one["state"] == "queued" and since < QUEUED
 
@@ -166,7 +166,7 @@ def start(refresh: bool = False, until: str | None = None, folder: Path = FOLDER
             message = f"the run cannot be started: {error.strerror} ({error.filename})"
             _write(folder, queued | {"state": "ended", "ended_at": now(), "outcome": "failed", "message": message})
             raise VindimaError(message) from error
-        queued |= {"process": process.pid, "began": _began(process.pid)}
+        queued |= {"process": process.pid, "began": began_at(process.pid)}
         _write(folder, queued)
     threading.Thread(target=_await, args=(process, queued["id"], folder), daemon=True).start()
     return queued
@@ -264,7 +264,7 @@ class Run:
             arguments, cwd=paths.ROOT, stdout=subprocess.PIPE, stderr=None if terminal else subprocess.STDOUT,
             text=True, encoding="utf-8", errors="replace", start_new_session=True, env=_environment(),
         )  # fmt: skip
-        self.note(child=[self._child.pid, _began(self._child.pid)])
+        self.note(child=[self._child.pid, began_at(self._child.pid)])
         late = threading.Timer(max(0.0, self._end - time.monotonic()), self.stop)
         late.start()
         try:
@@ -331,7 +331,9 @@ def one(
 def _guarded(run: Run) -> Iterator[Run]:
     with _only(run._folder):  # who has started it may still be saying that it is queued
         process = os.getpid()
-        run.note(state="running", started_at=now(), process=process, began=_began(process), host=socket.gethostname())
+        run.note(
+            state="running", started_at=now(), process=process, began=began_at(process), host=socket.gethostname()
+        )
     try:
         yield run
     except BaseException as error:
@@ -353,7 +355,7 @@ def _bury(folder: Path, log: logging.Logger, identity: str | None) -> None:
     for left in states(folder):
         if left["state"] == "running" or (left["state"] == "queued" and left["id"] != identity and not _lives(left)):
             number, began = left.get("child") or (0, 0)
-            if number and left["host"] == socket.gethostname() and _began(number) == began:
+            if number and left["host"] == socket.gethostname() and began_at(number) == began:
                 _end(number)  # what it had started would go on without it
             _write(folder, _died(left, folder) | {"ended_at": now()})
             line = (
@@ -369,7 +371,7 @@ def _environment() -> dict[str, str]:
     return os.environ | {"PATH": os.pathsep.join([here, *os.get_exec_path()])}
 
 
-def _began(process: int) -> float | None:
+def began_at(process: int) -> float | None:
     """When a process began, which tells it from a later one of the same number; None where there is none."""
     import psutil
 
