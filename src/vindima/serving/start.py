@@ -114,9 +114,10 @@ def _thumbnails(answers: Answers) -> dict[str, Drawing]:
     )
     across = Scale(1, max(row["horizon"] for row in rows), MARGIN, THUMBNAIL - MARGIN)
     up = Scale(min(row["error"] for row in rows), max(row["error"] for row in rows), HEIGHT - MARGIN, MARGIN)
-    for model in sorted({row["model"] for row in rows}, key=lambda name: name == answers.provenance["model"]):
+    ours = answers.provenance["model"]
+    for model in sorted({row["model"] for row in rows}, key=lambda name: (name == ours, name)):
         line = [(across(row["horizon"]), up(row["error"])) for row in rows if row["model"] == model]
-        errors.line(line, *((WINE, 2.75) if model == answers.provenance["model"] else (THIN, 1.1)))
+        errors.line(line, *((WINE, 2.75) if model == ours else (THIN, 1.1)))
 
     tables = Drawing(THUMBNAIL, HEIGHT)
     counts = answers.rows('select "table", year, above_zero from counts order by rowid')
