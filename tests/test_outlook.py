@@ -190,8 +190,7 @@ def test_page_says_its_language(answers):
 
 
 def recorded(answers: Answers, count: int, held: int) -> Answers:
-    """The set with as many past forecasts of imports of table wine one year ahead, of which the interval held "
-    "some."""
+    """The set with past forecasts of imports of table wine one year ahead, of which the interval held some."""
     columns = "series, cutoff, horizon, year, actual, forecast, q025, q10, q50, q90, q975"
     rows = [
         f"('imports.table_wine', {2000 + place}, 1, {2001 + place}, {2.5 if place < held else 4.0}, 2.5, 1, 2, "

@@ -71,8 +71,6 @@ WORDS: Mapping[str, Mapping[Language, str]] = {
     "in": {"pt": "em {year}", "en": "in {year}"},
     "known": {"pt": "publicado até {year}", "en": "published to {year}"},
     "ahead": {"pt": "previsto", "en": "forecast"},
-    "corrected": {"pt": "corrigido", "en": "corrected"},
-    "earlier": {"pt": "previsões anteriores", "en": "earlier forecasts"},
     "price": {"pt": "preço, com os mesmos países", "en": "price, at the same countries"},
     "unit_value": {"pt": "valor médio", "en": "unit value"},
 }
@@ -86,8 +84,7 @@ def source_line(provenance: Mapping[str, Any], language: Language, shown: str = 
 def unit(
     language: Language, currency: str = "usd", terms: str = "nominal", per: str = "kg", base_year: int | None = None
 ) -> str:
-    """What an axis of prices is in: 'US$ FOB a kilogram, nominal'; the money of real `terms` is that of "
-    "`base_year`."""
+    """What an axis of prices is in: 'US$ FOB a kilogram, nominal'; real `terms` are in money of `base_year`."""
     symbol = {"usd": "US$", "brl": "R$"}[currency]
     words = {"per": WORDS[per][language], "terms": WORDS[terms][language].format(base_year=base_year)}
     return WORDS["unit"][language].format(symbol=symbol, **words)
@@ -344,8 +341,7 @@ def _at(series: History, year: int) -> float | None:
 def then_and_now(
     before: float | None, now: float, low: float, high: float, language: Language, width: float
 ) -> Drawing:
-    """A price ten years ago, open, and now, filled, on a scale from `low` to `high`; a row of the table of "
-    "countries."""
+    """A price ten years ago, open, and now, filled, from `low` to `high`; a row of the table of countries."""
     drawing = Drawing(width, 22)
     across = Scale(low, high, 58, width - 58)
     drawing.line([(58, 11), (width - 58, 11)], "#efebe7")

@@ -712,8 +712,9 @@ class _Outlook:
         return keys
 
     def _record(self) -> dict[str, Any] | None:
-        """How the past forecasts of this series did at the horizon that is asked about, nominal dollars a "
-        "kilogram."""
+        """How the past forecasts of this series did at the horizon that is asked about, in US$ a kilogram, nominal.
+
+        None where there are none."""
         language, horizon = self._language, self._view.horizon
         rows = self._answers.rows(
             "select year, q10, q50, q90, actual from past "

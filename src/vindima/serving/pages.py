@@ -56,9 +56,8 @@ class StartPage(JupyterHandler):
         wanted = chosen if chosen in LANGUAGES else asked.best_match(LANGUAGES)
         language: Language = "en" if wanted == "en" else "pt"
         if self.get_query_argument("lang", None) == language:
-            self.set_cookie(
-                LANGUAGE_COOKIE, language, expires_days=365, samesite="Lax"
-            )  # the reports' script reads it
+            # The reports' script reads it, so it is not for HTTP alone.
+            self.set_cookie(LANGUAGE_COOKIE, language, expires_days=365, samesite="Lax")
         self.current.look()
         if self.current.answers is None:
             raise tornado.web.HTTPError(503, self.current.refused or "")
