@@ -6,16 +6,20 @@ compile := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 as_root := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := run
-.PHONY: run test test-services lab reports site serve bench verify refresh freeze fields postman lint lock help
+.PHONY: run test test-services test-engines lab reports site serve bench verify refresh freeze fields postman lint lock help
 
 run: $(ready) ## Run the pipeline (dvc repro) and say where the results are
 	@vindima run
 
 test: $(ready) ## Run every test that needs no network
-	@PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 OMP_NUM_THREADS=1 pytest -p xdist.plugin -p _hypothesis_pytestplugin -m "not services and not committed" -n auto --dist loadfile --no-loadscope-reorder
+	@PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 OMP_NUM_THREADS=1 pytest -p xdist.plugin -p _hypothesis_pytestplugin -m "not services and not engines and not committed" -n auto --dist loadfile --no-loadscope-reorder
 
 test-services: $(ready) ## Run the slower tests: a browser (chromium), the image (buildah), Postman (npm), 20,000 cases and hostile clients for the service, object stores, the benchmark notebook, sktime's checks
 	@pytest -m services
+
+test-engines: $(ready) ## Run the tests against other engines than DuckDB: a PostgreSQL server (Debian's postgresql) of their own
+	@uv pip install --python .venv/bin/python --quiet --require-hashes -r deploy/warehouse.txt
+	@pytest -m engines
 
 lab: $(ready) ## Open the notebooks in JupyterLab, notebooks/explore.ipynb first
 	@echo "Open notebooks/explore.ipynb first; the stages as they last ran are in reports/runs" && jupyter lab $(as_root) --LabApp.default_url=/lab/tree/notebooks/explore.ipynb
@@ -51,8 +55,8 @@ lint: $(ready) ## Format and check the code
 	@ruff format && ruff check --fix && mypy && lint-imports
 
 lock: $(ready) ## Resolve the dependencies again: requirements.txt, what the image holds of it, and environment.yml
-	@$(compile) --all-extras --upgrade --output-file requirements.txt pyproject.toml
-	@for group in build service; do $(compile) --group $$group --constraints requirements.txt --upgrade --output-file deploy/$$group.txt || exit; done
+	@$(compile) --extra s3 --extra gs --extra dev --upgrade --output-file requirements.txt pyproject.toml
+	@for group in build service warehouse; do $(compile) --group $$group --constraints requirements.txt --upgrade --output-file deploy/$$group.txt || exit; done
 	@python deploy/environment.py
 
 help: ## This list

@@ -110,6 +110,17 @@ def test_image_holds_what_its_dependencies_need_and_nothing_else(group: str):
     }
 
 
+def test_what_speaks_to_other_engines_stands_beside_the_lock_and_never_against_it():
+    held = locked(locked_for("warehouse"))
+    (wanted,) = map(Requirement, GROUPS["warehouse"])
+    assert wanted.name in held
+    assert str(wanted) in PROJECT["optional-dependencies"]["warehouse"]
+    for name in held.keys() & locked().keys():
+        assert {str(one.specifier) for one in held[name]} <= {str(one.specifier) for one in locked()[name]}
+    for line in locked_for("warehouse").splitlines():
+        assert line.endswith("\\") or "--hash=sha256:" in line
+
+
 def test_what_the_image_depends_on_is_named_and_bounded_where_the_project_names_it():
     assert set(GROUPS["service"]) <= {Requirement(line).name for line in PROJECT["dependencies"]}
     assert GROUPS["build"] == PYPROJECT["build-system"]["requires"]

@@ -384,3 +384,54 @@ def enrich() -> None:
     from vindima.etl import enrichment
 
     click.echo(enrichment.refresh(paths.FIGURES).to_string(index=False))
+
+
+@main.group()
+def warehouse() -> None:
+    """The stored tables in a database, a vintage beside the next: DuckDB, PostgreSQL, Redshift or BigQuery."""
+
+
+_url = click.argument("url", required=False, envvar="VINDIMA_WAREHOUSE")
+
+
+@warehouse.command("load")
+@_url
+def load_warehouse(url: str | None) -> None:
+    """Publish what the pipeline made at URL (VINDIMA_WAREHOUSE; by default the file data/warehouse.duckdb).
+
+    A file, duckdb://, postgres://, redshift:// or bigquery://project/dataset. Loading a vintage again replaces it.
+    """
+    import tempfile
+
+    from vindima import paths
+    from vindima.etl import warehouse
+    from vindima.serving import store
+
+    with tempfile.TemporaryDirectory() as folder:
+        whole = store.switch(paths.ROOT, Path(folder) / "served")
+        loaded = warehouse.load(url or str(warehouse.DEFAULT), whole)
+    click.echo(f"loaded vintage {loaded.vintage} into {loaded.place}: {len(loaded.rows)} tables, "
+               f"{sum(loaded.rows.values()):,} rows")  # fmt: skip
+
+
+@warehouse.command("export")
+@_url
+@click.option("--vintage", metavar="VINTAGE", help="By default the one that was loaded last.")
+@click.option("--into", metavar="FOLDER", type=click.Path(path_type=Path), help="Another folder than the project's.")
+def export_warehouse(url: str | None, vintage: str | None, into: Path | None) -> None:
+    """Write what the forecasting stages start from back from URL: data/tidy and data/prices/prices.parquet."""
+    from vindima import paths
+    from vindima.etl import warehouse
+
+    folder = into or paths.ROOT
+    found, written = warehouse.export(url or str(warehouse.DEFAULT), folder, vintage)
+    click.echo(f"wrote vintage {found}: {len(written)} files in {folder}")
+
+
+@warehouse.command("statements")
+@click.argument("engine", type=click.Choice(["duckdb", "postgres", "redshift", "bigquery"]))
+def print_statements(engine: str) -> None:
+    """Print the statements that make the tables, for whoever may make them in your place."""
+    from vindima.etl import warehouse
+
+    click.echo(";\n".join(warehouse.statements(engine)) + ";")
