@@ -17,7 +17,7 @@ test: $(ready) ## Run every test that needs no network
 test-services: $(ready) ## Run the slower tests: a browser (chromium), the image (buildah), Postman (npm), 20,000 cases and hostile clients for the service, object stores, the benchmark notebook, sktime's checks
 	@pytest -m services
 
-test-engines: $(ready) ## Run the tests against other engines than DuckDB: a PostgreSQL server (Debian's postgresql) of their own
+test-engines: $(ready) ## Run the tests of other engines than DuckDB: a PostgreSQL server (Debian's postgresql) of their own, BigQuery's language
 	@uv pip install --python .venv/bin/python --quiet --require-hashes -r deploy/warehouse.txt
 	@pytest -m engines
 

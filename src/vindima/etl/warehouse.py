@@ -132,7 +132,7 @@ def _create(table: Table, dialect: str) -> list[str]:
         key = ", ".join(_name(name, dialect) for name in table.key)
         lines.append(f"{'UNIQUE' if table.may_be_null else 'PRIMARY KEY'} ({key}){' NOT ENFORCED' if inside else ''}")
     name = _name(table.name, dialect)
-    made = [f"CREATE TABLE {name} (\n  " + ",\n  ".join(lines) + f"\n){described(table.meaning)}"]
+    made = [f"CREATE TABLE IF NOT EXISTS {name} (\n  " + ",\n  ".join(lines) + f"\n){described(table.meaning)}"]
     if not inside:
         made.append(f"COMMENT ON TABLE {name} IS {_text(table.meaning, dialect)}")
         made += [
@@ -212,25 +212,22 @@ def export(url: str, folder: Path, vintage: str | None = None) -> tuple[str, lis
                 f"warehouse {place.shown}: it holds no vintage; `vindima warehouse load` puts one there"
             )
         with engine.reading():
-            known = engine.connection.table(VINTAGES.name).order_by("loaded_at").to_pandas().set_index("vintage")
-            if vintage is None and len(known):
-                vintage = str(known.index[-1])
-            if vintage not in known.index:
-                held = ", ".join(known.index) or "none"
+            known = engine.rows(VINTAGES).sort_values("loaded_at")
+            base_years = dict(zip(known["vintage"], known["base_year"].tolist(), strict=True))
+            if vintage is None:
+                vintage = next(reversed(base_years), "nothing")
+            if vintage not in base_years:
+                held = ", ".join(base_years) or "none"
                 raise VindimaError(f"warehouse {place.shown}: expected one of its vintages ({held}), got {vintage}")
-            _refuse_another_raw_zone(folder, str(vintage))
+            _refuse_another_raw_zone(folder, vintage)
             frames = {
-                contract.name: engine.connection.table(contract.name)
-                .filter(_.vintage == vintage)
-                .select(contract.columns)
-                .to_pandas()
-                for contract in contracts
+                contract.name: engine.rows(_published(contract), vintage)[contract.columns] for contract in contracts
             }
     written = [(frames[contract.name], contract, folder / contract.path) for contract in contracts]
     base_year = folder / "data" / "prices" / "base_year.json"
     schemas.write_all(written)
-    files.write(base_year, json.dumps({"base_year": int(known.loc[vintage, "base_year"])}) + "\n")
-    return str(vintage), [*(path for _, _, path in written), base_year]
+    files.write(base_year, json.dumps({"base_year": base_years[vintage]}) + "\n")
+    return vintage, [*(path for _, _, path in written), base_year]
 
 
 def _refuse_another_raw_zone(folder: Path, vintage: str) -> None:
@@ -344,6 +341,11 @@ class Engine:
     def fill(self, name: str, rows: pyarrow.Table) -> None:
         """Add rows to a table."""
         self.connection.insert(name, rows)
+
+    def rows(self, table: Table, vintage: str | None = None) -> pd.DataFrame:
+        """The rows of a table, in no order: all, or those of a vintage. The engine is not asked for its columns."""
+        found = ibis.table(ibis.Schema.from_pyarrow(table.schema), name=table.name)
+        return self.connection.to_pandas(found.filter(_.vintage == vintage) if vintage else found)
 
 
 class Postgres(Engine):
@@ -463,6 +465,8 @@ ENGINES: dict[str, type[Engine]] = {
     "bigquery": BigQuery,
 }
 """Scheme of a URL → engine."""
+ENGINES_SAY = ("duckdb", "_duckdb", "psycopg", "google", "pydata_google_auth", "ibis")
+"""The packages whose errors are an engine's."""
 
 
 class Place:
@@ -526,7 +530,7 @@ class Place:
         except (VindimaError, KeyboardInterrupt):
             raise
         except Exception as error:
-            if type(error).__module__.partition(".")[0] not in ("duckdb", "_duckdb", "psycopg", "google", "ibis"):
+            if type(error).__module__.partition(".")[0] not in ENGINES_SAY:
                 raise
             reason = self.masked(str(error).strip().partition("\n")[0]) or type(error).__name__
             raise VindimaError(f"warehouse {self.shown} was left as it was: {reason}") from None
