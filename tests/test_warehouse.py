@@ -31,6 +31,7 @@ from tests.servers import free_port
 from vindima import cli, paths
 from vindima.errors import VindimaError
 from vindima.etl import enrichment, fields, prices, schemas, warehouse
+from vindima.forecasting.forecaster import Forecaster
 
 FIRST, SECOND = "0123456789ab", "ba9876543210"
 EXPORTED = [one for one in schemas.CONTRACTS if one.path.startswith(("data/tidy/", "data/prices/"))]
@@ -548,7 +549,27 @@ def test_price_is_one_expression_that_gives_the_same_on_postgresql(postgres_url:
     pd.testing.assert_frame_equal(found, expected, rtol=1e-9, atol=0)
 
 
-@pytest.mark.skipif(not (paths.TIDY / "trade.parquet").is_file(), reason="the pipeline has not run here")
+needs_outputs = pytest.mark.skipif(
+    not (paths.FORECASTS / "forecasts.parquet").is_file(), reason="the pipeline has not run here"
+)
+
+
+@engines
+@needs_outputs
+def test_forecasts_that_start_from_the_export_of_postgresql_are_those_of_the_pipeline(
+    postgres_url: str, tmp_path: Path
+):
+    vintage = warehouse.load(postgres_url, ROOT).vintage
+    warehouse.export(postgres_url, tmp_path / "back")
+    known = prices.for_forecasts(*(tmp_path / "back" / "data" / name for name in ("tidy", "prices")))
+    scored, calibrations = (schemas.read(ROOT / one.path) for one in (schemas.BACKTEST, schemas.CALIBRATIONS))
+    expected = schemas.read(ROOT / schemas.FORECASTS.path)
+    horizon = int(expected["horizon"].max())
+    found = Forecaster.fit(known, scored, horizon, vintage, calibrations=calibrations).predict()
+    pd.testing.assert_frame_equal(schemas.validate(found, schemas.FORECASTS), expected, rtol=1e-4)
+
+
+@needs_outputs
 def test_forecasts_start_from_the_export_as_from_what_the_pipeline_left(duckdb_url: str, tmp_path: Path):
     """The same bytes of every table that they read, and so the same prices that they are made from."""
     warehouse.load(duckdb_url, ROOT)
