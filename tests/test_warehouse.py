@@ -245,6 +245,8 @@ def test_export_takes_the_vintage_that_was_loaded_last_or_the_one_that_is_named(
 ):
     warehouse.load(url, outputs)
     warehouse.load(url, as_vintage(outputs, SECOND, 7.5))
+    moments = [moment for (moment,) in asked(url, "SELECT loaded_at FROM vintages ORDER BY loaded_at")]
+    assert moments[0] < moments[1]
     for vintage, found in ((None, SECOND), (FIRST, FIRST), (SECOND, SECOND)):
         assert warehouse.export(url, tmp_path / str(vintage), vintage)[0] == found
     newest, first = (

@@ -246,7 +246,7 @@ def _about(folder: Path) -> dict[str, Any]:
         manifest, model, money = (json.loads((folder / name).read_text(encoding="utf-8")) for name in names)
         return {
             "vintage": model["vintage"],
-            "loaded_at": datetime.now(UTC).replace(microsecond=0),
+            "loaded_at": datetime.now(UTC),
             "retrieved_at": manifest.get("retrieved_at"),
             "cutoff": model["cutoff"],
             "base_year": money["base_year"],
