@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -267,6 +268,14 @@ def test_export_does_not_mix_vintages_in_a_project(duckdb_url: str, outputs: Pat
     assert (outputs / schemas.PRICES.path).read_bytes() == before
 
 
+def test_export_into_what_is_no_folder_says_so(duckdb_url: str, outputs: Path, tmp_path: Path):
+    warehouse.load(duckdb_url, outputs)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(VindimaError, match="cannot be written: Not a directory"):
+        warehouse.export(duckdb_url, tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def test_export_of_a_warehouse_that_holds_nothing_says_so(url: str, tmp_path: Path):
     with pytest.raises(VindimaError, match="`vindima warehouse load`"):
         warehouse.export(url, tmp_path / "back")
@@ -312,6 +321,32 @@ def test_load_that_breaks_off_in_the_middle_leaves_what_was_there(
             warehouse.load(url, as_vintage(outputs, FIRST, 7.5))
     assert asked(url, "SELECT count(*) FROM prices WHERE price_usd_kg = 7.5") == [(0,)]
     assert asked(url, "SELECT count(*) FROM forecasts") == [(6,)]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX kills without a word")
+@pytest.mark.parametrize("there", [False, True], ids=["new", "old"])
+def test_load_whose_process_is_killed_leaves_what_was_there_and_the_next_one_is_whole(
+    url: str, outputs: Path, there: bool
+):
+    if there:
+        warehouse.load(url, outputs)
+    program = (
+        "import os, signal, sys; from pathlib import Path; from vindima.etl import warehouse\n"
+        "for kind in set(warehouse.ENGINES.values()):\n"
+        "    def fill(self, name, rows, usual=kind.fill):\n"
+        "        usual(self, name, rows)\n"
+        "        if name == 'forecasts': os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    kind.fill = fill\n"
+        "warehouse.load(sys.argv[1], Path(sys.argv[2]))"
+    )
+    command = [sys.executable, "-c", program, url, str(as_vintage(outputs, SECOND, 7.5))]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    if there:
+        assert asked(url, "SELECT vintage FROM vintages") == [(FIRST,)]
+        assert asked(url, "SELECT count(*) FROM prices WHERE price_usd_kg = 7.5") == [(0,)]
+    loaded = warehouse.load(url, outputs)
+    counts = asked(url, f"SELECT count(*) FROM forecasts WHERE vintage = '{SECOND}'")  # noqa: S608
+    assert counts == [(loaded.rows["forecasts"],)]
 
 
 def test_first_load_that_breaks_off_leaves_no_table(url: str, outputs: Path, monkeypatch: pytest.MonkeyPatch):

@@ -200,7 +200,7 @@ def export(url: str, folder: Path, vintage: str | None = None) -> tuple[str, lis
     They are the tables of `data/tidy` and `data/prices`, `prices.parquet` among them, and the base year, of one
     `vintage` (None: the one that was loaded last), and hold what was loaded, byte for byte. Raises VindimaError, and
     writes nothing, where the warehouse cannot be read or lacks the vintage, or where `folder` has a raw zone of
-    another one.
+    another one or cannot be written.
     """
     place = Place(url)
     if place.file is not None and not place.file.exists():
@@ -225,8 +225,11 @@ def export(url: str, folder: Path, vintage: str | None = None) -> tuple[str, lis
             }
     written = [(frames[contract.name], contract, folder / contract.path) for contract in contracts]
     base_year = folder / "data" / "prices" / "base_year.json"
-    schemas.write_all(written)
-    files.write(base_year, json.dumps({"base_year": base_years[vintage]}) + "\n")
+    try:
+        schemas.write_all(written)
+        files.write(base_year, json.dumps({"base_year": base_years[vintage]}) + "\n")
+    except OSError as error:
+        raise VindimaError(f"{error.filename or folder} cannot be written: {error.strerror or error}") from None
     return vintage, [*(path for _, _, path in written), base_year]
 
 
