@@ -6,7 +6,7 @@ compile := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 as_root := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := run
-.PHONY: run test test-services lab reports site serve bench verify refresh freeze fields postman lint lock help
+.PHONY: run test test-services lab reports site serve screenshots bench verify refresh freeze fields postman lint lock help
 
 run: $(ready) ## Run the pipeline (dvc repro) and say where the results are
 	@vindima run
@@ -28,6 +28,9 @@ site: $(ready) ## Write the reports as files into site/, for any web server or t
 
 serve: $(ready) ## Start the service, on http://localhost:8000 (needs VINDIMA_JWT_SECRET)
 	@vindima switch && vindima serve
+
+screenshots: $(ready) ## Take the READMEs' pictures of the reports, in a browser (chromium), from the set that make left
+	@python -m benchmarks.screenshots
 
 bench: $(ready) ## Measure speed and memory, side by side; the table goes to reports/bench.md
 	@python -m benchmarks
