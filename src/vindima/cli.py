@@ -113,6 +113,22 @@ def remove_schedule() -> None:
 
 
 @main.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--flow", type=click.Choice(["imports", "exports"]), help="Of files that do not tell it themselves.")
+@click.option("--to", "folder", type=click.Path(file_okay=False, path_type=Path), help="[default: data/microdata]")
+@click.option("--memory", default="2GB", show_default=True, help="What DuckDB may hold while it sums.")
+def microdata(files: tuple[Path, ...], flow: str | None, folder: Path | None, memory: str) -> None:
+    """Sum trade micro-data (CSV or parquet, Comex Stat's own too) to monthly and yearly unit values."""
+    from vindima import paths
+    from vindima.etl import microdata
+
+    folder = folder or paths.MICRODATA
+    made = microdata.run(files, folder, flow, memory)
+    click.echo(microdata.summary(made["monthly"]))
+    click.echo(f"{', '.join(f'{name}.parquet' for name in made)} in {folder}")
+
+
+@main.command()
 @click.option("--offline", is_flag=True, help="Leave out what needs a network: the DVC remote, the lake, the source.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @click.pass_context
