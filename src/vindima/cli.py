@@ -129,6 +129,16 @@ def microdata(files: tuple[Path, ...], flow: str | None, folder: Path | None, me
 
 
 @main.command()
+@click.argument("table", required=False, type=click.Path(dir_okay=False, path_type=Path))
+def nowcast(table: Path | None) -> None:
+    """The price of the year that runs, from the months of TABLE (monthly.parquet of `vindima microdata`)."""
+    from vindima import paths
+    from vindima.forecasting import nowcast
+
+    click.echo(nowcast.run(table or paths.MICRODATA / "monthly.parquet"))
+
+
+@main.command()
 @click.option("--offline", is_flag=True, help="Leave out what needs a network: the DVC remote, the lake, the source.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @click.pass_context
