@@ -226,13 +226,14 @@ def test_message_that_comes_twice_or_after_the_end_does_nothing(project: Project
     identity = project.start()
     project.worker()
     project.begun(1)
-    project.program(f"broker.send({identity!r})")
     project.worker()
-    wait_for(lambda: f"nothing is done: run {identity} goes on" in project.said(), project.said)
+    project.program(f"broker.send({identity!r})")
     project.let_go()
     project.ended(identity)
+    wait_for(lambda: f"nothing is done: run {identity} " in project.said(), project.said)
+    before = project.said().count("nothing is done")
     project.program(f"broker.send({identity!r})")
-    wait_for(lambda: f"nothing is done: run {identity} ended " in project.said(), project.said)
+    wait_for(lambda: project.said().count("nothing is done") > before, project.said)
     assert (project.times("begun"), project.times("done")) == (1, 1)
 
 
@@ -418,6 +419,13 @@ def test_address_that_is_none_is_refused_and_its_password_kept(embedded: Project
     said = embedded.program("runs.start()", VINDIMA_BROKER=address)
     assert f"VindimaError: {says}" in said.stderr
     assert PASSWORD not in said.stderr
+    worker = subprocess.run(
+        [*VINDIMA, "worker"], cwd=embedded.root, capture_output=True, text=True, check=False, timeout=60,
+        env=embedded.environment | {"VINDIMA_BROKER": address},
+    )  # fmt: skip
+    assert (worker.returncode, worker.stderr.count("\n")) == (1, 1)
+    assert worker.stderr.startswith(f"vindima: {says}")
+    assert PASSWORD not in worker.stderr
     assert runs.states(embedded.folder) == []
 
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from celery import Celery
 from kombu.exceptions import KombuError, OperationalError
-from kombu.transport import filesystem
+from kombu.transport import filesystem, resolve_transport
 from kombu.utils.json import dumps
 from kombu.utils.url import maybe_sanitize_url
 
@@ -19,6 +19,7 @@ from vindima.errors import VindimaError
 EMBEDDED = "filesystem://"
 """The broker that needs no server: messages are files beside the states of runs."""
 FOLDER = paths.REPORTS / "runs" / "queue"
+REDIS = ("redis", "rediss", "sentinel")
 TASK = "vindima.run"
 QUEUE = "vindima"
 PATIENCE = 5
@@ -55,12 +56,16 @@ class Embedded(filesystem.Transport):
 def app() -> Celery:
     """Celery with the broker that VINDIMA_BROKER names, else the embedded one; nothing is reached yet.
 
-    Raises VindimaError where the variable holds no address, or the broker's client is not installed.
+    Raises VindimaError where the variable holds no address that Celery knows, or what it needs is not installed.
     """
     address = os.environ.get("VINDIMA_BROKER") or EMBEDDED
     scheme = _scheme(address)
-    if scheme.startswith("redis") and find_spec("redis") is None:
+    if scheme in REDIS and find_spec("redis") is None:
         raise VindimaError(f"the broker {shown(address)} needs redis, which is not installed here: {EXTRA}")
+    try:
+        resolve_transport(scheme)
+    except KeyError as error:
+        raise VindimaError(f"VINDIMA_BROKER: Celery knows no broker such as {shown(address)}") from error
     made = Celery("vindima", broker=address, set_as_current=False)
     made.conf.update(
         task_ignore_result=True,
@@ -80,7 +85,7 @@ def app() -> Celery:
     if scheme == "filesystem":
         made.conf.broker_transport = f"{__name__}:{Embedded.__name__}"
         made.conf.broker_transport_options = {"data_folder_in": str(FOLDER), "data_folder_out": str(FOLDER)}
-    elif scheme.startswith("redis"):
+    elif scheme in REDIS:
         # A message that a dead worker holds comes back after a day; its run is begun again far sooner, by its state.
         made.conf.broker_transport_options = {"visibility_timeout": DAY, "socket_connect_timeout": PATIENCE}
     return made
@@ -114,7 +119,5 @@ def send(identity: str) -> None:
         with made.connection_for_write() as connection:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=PATIENCE)
             made.send_task(TASK, [identity], connection=connection, retry=False)
-    except KeyError as error:
-        raise VindimaError(f"VINDIMA_BROKER: Celery knows no broker such as {where}") from error
     except (KombuError, OperationalError, OSError) as error:
         raise VindimaError(f"the broker {where} (VINDIMA_BROKER) cannot be reached: {error}") from error

@@ -95,7 +95,7 @@ def pipeline(identity: str) -> None:
     except runs.Over as over:
         log.info("nothing is done: %s", over)
     except runs.Busy as busy:
-        if busy.state and busy.state["id"] == identity:
+        if busy.state is None or busy.state["id"] == identity:  # None: it is beginning elsewhere
             log.info("nothing is done: run %s goes on", identity)
         else:
             runs.refuse(identity, str(busy))

@@ -2,9 +2,9 @@
 
 Everything is in `reports/runs`: `run.lock`, held while a run lasts; `states`, a small file for each run; `run.log`,
 which rotates; `start.lock`, held for a moment where a run is started by another program or begins, and `start.log`,
-what the last one that was started so had to complain of. The locks are the operating system's, so the lock of a
-process that died is free. To read states takes the standard library alone: the service does, and its image has no
-more.
+what the last one that was started so had to complain of; `queue`, the messages of the broker of files. The locks are
+the operating system's, so the lock of a process that died is free. To read states takes the standard library alone:
+the service does, and its image has no more.
 """
 
 import json
