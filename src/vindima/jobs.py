@@ -5,6 +5,7 @@ What was done is in the states of runs alone: a message that comes twice, or too
 
 import logging
 import os
+import signal
 import socket
 import time
 import warnings
@@ -87,6 +88,8 @@ def pipeline(identity: str) -> None:
     """Do an announced run, unless it was done already or goes on; how it ended is in its state."""
     from vindima import run
 
+    # Celery's child ignores SIGINT, and what it starts would, too, which is asked to end by it.
+    signal.signal(signal.SIGINT, lambda *_: None)
     os.environ.pop("VINDIMA_BROKER", None)  # it may hold a password; this process ends with the run
     try:
         if (announced := runs.state(identity)) is None:
