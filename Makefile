@@ -14,7 +14,8 @@ run: $(ready) ## Run the pipeline (dvc repro) and say where the results are
 test: $(ready) ## Run every test that needs no network
 	@PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 OMP_NUM_THREADS=1 pytest -p xdist.plugin -p _hypothesis_pytestplugin -m "not services and not committed" -n auto --dist loadfile --no-loadscope-reorder
 
-test-services: $(ready) ## Run the slower tests: a browser (chromium), the image (buildah), Postman (npm), 20,000 cases and hostile clients for the service, object stores, the benchmark notebook, sktime's checks
+test-services: $(ready) ## Run the slower tests: a browser (chromium), the image (buildah), Postman (npm), Celery (redis-server), 20,000 cases and hostile clients for the service, object stores, the benchmark notebook, sktime's checks
+	@uv pip install --python .venv/bin/python --quiet --require-hashes -r deploy/celery.txt
 	@pytest -m services
 
 lab: $(ready) ## Open the notebooks in JupyterLab, notebooks/explore.ipynb first
@@ -53,9 +54,9 @@ postman: $(ready) ## Write the Postman collection from the description of the se
 lint: $(ready) ## Format and check the code
 	@ruff format && ruff check --fix && mypy && lint-imports
 
-lock: $(ready) ## Resolve the dependencies again: requirements.txt, what the image holds of it, and environment.yml
-	@$(compile) --all-extras --upgrade --output-file requirements.txt pyproject.toml
-	@for group in build service; do $(compile) --group $$group --constraints requirements.txt --upgrade --output-file deploy/$$group.txt || exit; done
+lock: $(ready) ## Resolve the dependencies again: requirements.txt, what the image holds of it, the extra celery, and environment.yml
+	@$(compile) --extra s3 --extra gs --extra dev --upgrade --output-file requirements.txt pyproject.toml
+	@for group in build celery service; do $(compile) --group $$group --constraints requirements.txt --upgrade --output-file deploy/$$group.txt || exit; done
 	@python deploy/environment.py
 
 help: ## This list
