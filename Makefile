@@ -6,7 +6,7 @@ compile := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 as_root := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := run
-.PHONY: run test test-services test-engines lab reports site serve bench verify refresh freeze fields postman lint lock help
+.PHONY: run test test-services test-engines lab reports site serve screenshots bench verify refresh freeze fields postman lint lock help
 
 run: $(ready) ## Run the pipeline (dvc repro) and say where the results are
 	@vindima run
@@ -14,7 +14,8 @@ run: $(ready) ## Run the pipeline (dvc repro) and say where the results are
 test: $(ready) ## Run every test that needs no network
 	@PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 OMP_NUM_THREADS=1 pytest -p xdist.plugin -p _hypothesis_pytestplugin -m "not services and not engines and not committed" -n auto --dist loadfile --no-loadscope-reorder
 
-test-services: $(ready) ## Run the slower tests: a browser (chromium), the image (buildah), Postman (npm), 20,000 cases and hostile clients for the service, object stores, the benchmark notebook, sktime's checks
+test-services: $(ready) ## Run the slower tests: a browser (chromium), the image (buildah), Postman (npm), Celery (redis-server), 20,000 cases and hostile clients for the service, object stores, the benchmark notebook, sktime's checks
+	@uv pip install --python .venv/bin/python --quiet --require-hashes -r deploy/celery.txt
 	@pytest -m services
 
 test-engines: $(ready) ## Run the tests of other engines than DuckDB: a PostgreSQL server (Debian's postgresql) of their own, BigQuery's language
@@ -32,6 +33,9 @@ site: $(ready) ## Write the reports as files into site/, for any web server or t
 
 serve: $(ready) ## Start the service, on http://localhost:8000 (needs VINDIMA_JWT_SECRET)
 	@vindima switch && vindima serve
+
+screenshots: $(ready) ## Take the READMEs' pictures of the reports, in a browser (chromium), from the set that make left
+	@python -m benchmarks.screenshots
 
 bench: $(ready) ## Measure speed and memory, side by side; the table goes to reports/bench.md
 	@python -m benchmarks
@@ -54,9 +58,9 @@ postman: $(ready) ## Write the Postman collection from the description of the se
 lint: $(ready) ## Format and check the code
 	@ruff format && ruff check --fix && mypy && lint-imports
 
-lock: $(ready) ## Resolve the dependencies again: requirements.txt, what the image holds of it, and environment.yml
+lock: $(ready) ## Resolve the dependencies again: requirements.txt, what the image holds of it, the extras, and environment.yml
 	@$(compile) --extra s3 --extra gs --extra dev --upgrade --output-file requirements.txt pyproject.toml
-	@for group in build service warehouse; do $(compile) --group $$group --constraints requirements.txt --upgrade --output-file deploy/$$group.txt || exit; done
+	@for group in build celery service warehouse; do $(compile) --group $$group --constraints requirements.txt --upgrade --output-file deploy/$$group.txt || exit; done
 	@python deploy/environment.py
 
 help: ## This list

@@ -204,11 +204,67 @@ def test_coverage_is_that_of_the_published_model(served_set: Path):
     page = accuracy.page(with_forecasts(served_set, scored), {}, "en")
     ours = scored[(scored["model"] == "joint") & (scored["horizon"] <= 3)]
     wine = ours[ours["series"].str.contains("table_wine")]
-    shares = [
-        wine["actual"].between(wine[low], wine[high]).mean() for low, high in (("q10", "q90"), ("q025", "q975"))
+    held = [
+        int(wine["actual"].between(wine[low], wine[high]).sum()) for low, high in (("q10", "q90"), ("q025", "q975"))
     ]
-    said = [f"range of {level}: held {percent(of, 1, 'en')}" for level, of in zip((80, 95), shares, strict=True)]
-    assert "\n".join(["table wine", *said]) in tips(page, "fresh grapes\nrange")
+    tip = next(tip for tip in tips(page, "fresh grapes\nrange") if tip.startswith("table wine\n"))
+    for level, of in zip((80, 95), held, strict=True):
+        share = percent(of / len(wine), 1, "en")
+        assert f"range of {level}: held {of} of {len(wine)} ({share})" in tip.split("\n")
+
+
+def test_chance_explains_more_where_forecasts_err_together():
+    apart = {2000 + place: (100, 80 + (-1) ** place) for place in range(20)}
+    together = {2000 + place: (100, 80 + 15 * (-1) ** place) for place in range(20)}
+    in_a_row = {2000 + place: (100, 80 + 15 * (-1) ** (place // 4)) for place in range(20)}
+    freedom = stats.t.ppf(0.975, 19)
+    assert chance.spread(apart, 0.8, 0) == pytest.approx(freedom * np.sqrt(0.8 * 0.2 / 2000), rel=1e-3)
+    assert chance.spread(together, 0.8, 0) == pytest.approx(freedom * 15 / 100 / np.sqrt(20), rel=1e-3)
+    wide, wider = chance.spread(in_a_row, 0.8, 0), chance.spread(in_a_row, 0.8, 2)
+    assert wide
+    assert wider
+    assert wider > 1.3 * wide
+    assert chance.spread(dict(list(apart.items())[:5]), 0.8, 0) is None
+
+
+def test_spread_of_chance_is_that_of_driscoll_and_kraay():
+    """Against statsmodels' sandwich of panel data grouped by time, which carries a small-sample factor."""
+    from statsmodels.regression.linear_model import OLS
+
+    random = np.random.default_rng(3)
+    rows = pd.DataFrame(
+        [
+            {"cutoff": cutoff, "hit": hit}
+            for cutoff in range(2000, 2017)
+            for hit in random.random(random.integers(30, 60)) < random.uniform(0.6, 1)
+        ]
+    )
+    counts = {int(cutoff): (len(hits), int(hits.sum())) for cutoff, hits in rows.groupby("cutoff")["hit"]}
+    fitted = OLS(rows["hit"].astype(float), np.ones(len(rows))).fit(
+        cov_type="hac-groupsum",
+        cov_kwds={"time": (rows["cutoff"] - 2000).to_numpy(), "maxlags": 2, "use_correction": False},
+    )
+    found = chance.spread(counts, 0.8, 2)
+    assert found == pytest.approx(stats.t.ppf(0.975, 16) * fitted.bse.iloc[0], rel=1e-3)
+
+
+@pytest.mark.parametrize("language", BOTH)
+def test_coverage_by_horizon_is_judged_against_what_chance_explains(served_set: Path, language: Language):
+    scored = backtested()
+    scored["q90"] = scored["q90"].mask(scored["horizon"] > 3, 100.0)
+    scored["q10"] = scored["q10"].mask(scored["horizon"] > 3, 0.01)
+    page = accuracy.page(with_forecasts(served_set, scored), {}, language)
+    words = {"en": "more than chance explains", "pt": "mais do que o acaso explica"}[language]
+    [heading] = re.findall(r"<h2>([^<]*(?:at 1|a 1)\xa0[^<]*)</h2>", html.unescape(page))
+    past = scored.query("model == 'joint'")
+    assert {"en": f"{words} from 4\xa0years on", "pt": f"{words} a partir de 4\xa0anos"}[language] in heading
+    for horizon, rows in past.groupby("horizon"):
+        hits = rows["actual"].between(rows["q10"], rows["q90"])
+        counts = {cutoff: (len(of), int(of.sum())) for cutoff, of in hits.groupby(rows["cutoff"])}
+        spread = chance.spread(counts, 0.8, horizon - 1)
+        assert spread is not None
+        assert (hits.mean() - 0.8 > spread) == (horizon > 3)
+    assert words in heading
 
 
 def test_one_year_ahead_ranges_of_totals_stand_over_what_came(served_set: Path):

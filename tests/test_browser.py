@@ -17,15 +17,18 @@ import pandas as pd
 import psutil
 import pytest
 import requests
+from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
+from benchmarks import screenshots
 from benchmarks.browser import REPORTS as COMMAND
 from benchmarks.browser import chromium, installed
 from benchmarks.browser import voila as running
 from tests.conftest import ROOT
+from vindima.serving.current import Current
 
 pytestmark = pytest.mark.services
 
@@ -130,6 +133,30 @@ def test_outlook_answers_clicks_and_typing_without_internet(voila: str, browser:
     shows(browser, "Hits and misses")
     assert console(browser) == []
     assert hosts(browser) == {"127.0.0.1"}
+
+
+def test_pictures_of_the_readmes_show_the_page_of_the_set(served_set: Path, tmp_path: Path):
+    if not installed():
+        pytest.skip("chromium and chromedriver are not installed (Debian's packages chromium, chromium-driver)")
+    answers = Current(served_set).answers
+    assert answers
+    contents = set()
+    for path in screenshots.take(served_set, tmp_path / "pictures"):
+        with Image.open(path) as picture:
+            assert str(picture.width) in path.name
+            assert picture.info["vintage"] == answers.provenance["vintage"]
+            contents.add(picture.tobytes())
+    assert len(contents) == 4
+
+
+def test_language_is_kept_and_can_be_changed_back(voila: str, browser: webdriver.Chrome):
+    for link, said in (("English", "likely to cost"), ("Português", "deve custar"), ("English", "likely to cost")):
+        browser.get(f"{voila}/voila/render/outlook.ipynb")
+        connected(browser)
+        browser.find_element(By.LINK_TEXT, link).click()
+        shows(browser, said)
+        browser.refresh()
+        shows(browser, said)
 
 
 def test_slider_moves_the_forecast_and_keeps_the_hand(voila: str, browser: webdriver.Chrome):

@@ -110,6 +110,19 @@ def test_image_holds_what_its_dependencies_need_and_nothing_else(group: str):
     }
 
 
+def test_extra_of_celery_is_locked_beside_the_lock_and_agrees_with_it():
+    held = locked_for("celery")
+    assert GROUPS["celery"] == PROJECT["optional-dependencies"]["celery"]
+    assert "://" not in held
+    for line in held.splitlines():
+        assert line.endswith("\\") or "--hash=sha256:" in line
+    of_the_lock = {name: versions for name, versions in locked(held).items() if name in locked()}
+    assert {name: {str(one.specifier) for one in versions} for name, versions in of_the_lock.items()} == {
+        name: {str(one.specifier) for one in locked()[name]} for name in of_the_lock
+    }
+    assert "redis" in set(locked(held)) - set(locked()), "the extra adds the client of Redis"
+
+
 def test_what_speaks_to_other_engines_stands_beside_the_lock_and_never_against_it():
     held = locked(locked_for("warehouse"))
     assert {Requirement(line).name for line in GROUPS["warehouse"]} <= held.keys()

@@ -168,6 +168,15 @@ def test_bottle_of_wine_holds_less_than_a_kilogram(answers):
     assert "Garrafa de 750 ml: 0,74 kg de vinho." in page
 
 
+@pytest.mark.parametrize(("money", "said"), [("usd", False), ("usd_real", True), ("brl_real", True)])
+def test_key_figures_say_that_they_are_nominal_beside_a_real_chart(answers, money: str, said: bool):
+    for language, words in (
+        ("en", "for 2024, a kilogram, nominal"),
+        ("pt", "para 2024, por quilo, em valor corrente"),
+    ):
+        assert (words in text(outlook.page(answers, {"money": money}, language))) == said
+
+
 def test_key_figures_are_in_every_money_and_say_at_which_rate(answers):
     page = text(outlook.page(answers, {}, "en"))
     for figure in ("US$ 2.50", "US$ 1.86", "R$ 15.00", "R$ 11.14"):

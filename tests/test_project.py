@@ -8,8 +8,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 
 from tests.conftest import ROOT
 from vindima.cli import main
@@ -111,6 +113,20 @@ def test_software_and_statistics_can_be_cited_in_the_form_that_archives_read():
 
 
 @pytest.mark.committed
+def test_readmes_show_the_reports_of_the_vintage_that_is_bundled():
+    """`make screenshots` takes them again."""
+    published = (ROOT / "data" / "published").glob("*.parquet")
+    newest = max(published, key=lambda path: pd.read_parquet(path)["cutoff"].max()).stem
+    portuguese = (ROOT / "README.pt-BR.md").read_text(encoding="utf-8")
+    for text, ending in ((README, ""), (portuguese, ".pt-BR")):
+        for width in (1440, 390):
+            name = f"reports/screenshots/outlook-{width}{ending}.png"
+            assert f'<img src="{name}"' in text
+            with Image.open(ROOT / name) as picture:
+                assert picture.width == width
+                assert picture.info["vintage"] == newest, "make screenshots"
+
+
 def test_statistics_are_cited_as_of_the_day_of_the_bundled_vintage():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     day = figures.read(ROOT / "data" / "figures").retrieved_on

@@ -79,14 +79,17 @@ def run_pipeline(until: str | None, refresh: bool, minutes: float | None, identi
         click.echo(f"\n{run.summary()}\n\nResults in {paths.ROOT}:\n{RESULTS}")
 
 
+_at = click.option("--at", "when", default="17 5 * * 1", show_default=True, metavar="WHEN", envvar="VINDIMA_SCHEDULE",
+                   show_envvar=True, help="Five fields of cron, or a word such as @daily.")  # fmt: skip
+
+
 @main.group()
 def schedule() -> None:
     """`vindima run --refresh` by itself: an entry of your crontab."""
 
 
 @schedule.command("install")
-@click.option("--at", "when", default="17 5 * * 1", show_default=True, metavar="WHEN",
-              help="Five fields of cron, or a word such as @daily.")  # fmt: skip
+@_at
 def install_schedule(when: str) -> None:
     """Put this project's entry into the crontab, in the place of the one before."""
     from vindima import schedule
@@ -110,6 +113,42 @@ def remove_schedule() -> None:
     from vindima import schedule
 
     click.echo("removed" if schedule.remove() else "there was none")
+
+
+@main.command()
+@click.option("--beat", is_flag=True, help="Also send `vindima run --refresh` by the schedule of --at.")
+@_at
+def worker(beat: bool, when: str) -> None:
+    """Do the runs that wait at the broker (VINDIMA_BROKER; by default files in reports/runs/queue), one at a time."""
+    from vindima import jobs
+
+    sys.exit(jobs.work(when if beat else None))
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--flow", type=click.Choice(["imports", "exports"]), help="Of files that do not tell it themselves.")
+@click.option("--to", "folder", type=click.Path(file_okay=False, path_type=Path), help="[default: data/microdata]")
+@click.option("--memory", default="2GB", show_default=True, help="What DuckDB may hold while it sums.")
+def microdata(files: tuple[Path, ...], flow: str | None, folder: Path | None, memory: str) -> None:
+    """Sum trade micro-data (CSV or parquet, Comex Stat's own too) to monthly and yearly unit values."""
+    from vindima import paths
+    from vindima.etl import microdata
+
+    folder = folder or paths.MICRODATA
+    made = microdata.run(files, folder, flow, memory)
+    click.echo(microdata.summary(made["monthly"]))
+    click.echo(f"{', '.join(f'{name}.parquet' for name in made)} in {folder}")
+
+
+@main.command()
+@click.argument("table", required=False, type=click.Path(dir_okay=False, path_type=Path))
+def nowcast(table: Path | None) -> None:
+    """The price of the year that runs, from the months of TABLE (monthly.parquet of `vindima microdata`)."""
+    from vindima import paths
+    from vindima.forecasting import nowcast
+
+    click.echo(nowcast.run(table or paths.MICRODATA / "monthly.parquet"))
 
 
 @main.command()

@@ -2,9 +2,9 @@
 
 Everything is in `reports/runs`: `run.lock`, held while a run lasts; `states`, a small file for each run; `run.log`,
 which rotates; `start.lock`, held for a moment where a run is started by another program or begins, and `start.log`,
-what the last one that was started so had to complain of. The locks are the operating system's, so the lock of a
-process that died is free. To read states takes the standard library alone: the service does, and its image has no
-more.
+what the last one that was started so had to complain of; `queue`, the messages of the broker of files. The locks are
+the operating system's, so the lock of a process that died is free. To read states takes the standard library alone:
+the service does, and its image has no more.
 """
 
 import json
@@ -39,7 +39,10 @@ PATIENCE = 20
 GLANCE = 0.2
 """Seconds that a run waits for its lock: who only looks whether it is held holds it, too, for far less."""
 QUEUED = 300
-"""Seconds for which a run that another machine has queued is believed to begin."""
+"""Seconds for which a run is believed to begin that another machine has queued, or that waits at a broker."""
+TRIES = 2
+"""How often a run that waited at a broker is begun, where its worker dies in the middle."""
+GIVEN_UP = f"its worker died in the middle, {TRIES} times: it is not begun again"
 SECRETS = ("VINDIMA_JWT_SECRET", "PROMETHEUS_MULTIPROC_DIR")
 """What the service has in its environment for itself alone."""
 FAILURE, NEW_DATA = "VINDIMA_ON_FAILURE", "VINDIMA_ON_NEW_DATA"
@@ -57,8 +60,15 @@ class Busy(VindimaError):
     def __init__(self, state: Mapping[str, Any] | None) -> None:
         since = f", process {state['process']} on {state['host']}, since {state['started_at']}" if state else ""
         where = f", at the stage {state['stage']}" if state and state["stage"] else ""
-        super().__init__(f"another run holds the lock{since}{where}: this one did nothing")
+        said = f"another run holds the lock{since}{where}"
+        if state and _waits(state):
+            said = f"another run waits for a worker since {state['started_at']}"
+        super().__init__(f"{said}: this one did nothing")
         self.state = state
+
+
+class Over(VindimaError):
+    """The run that was to begin has ended already, or there is none."""
 
 
 class Stopped(VindimaError):
@@ -78,7 +88,8 @@ def states(folder: Path = FOLDER) -> list[dict[str, Any]]:
 
     Each is `{id, state, stage, progress, started_at, ended_at, outcome, message, refresh, until, vintage, process,
     host}`: `state` is queued, running or ended; `progress` from 0 to 1; `outcome` None until it has ended, then done,
-    new_data, nothing_new, failed, stopped (told to end) or died (without a word).
+    new_data, nothing_new, failed, stopped (told to end) or died (without a word). One that was sent to a broker has
+    `attempts`, too: how often a worker has begun it; until then it has no process.
     """
     found = []
     for path in sorted((folder / "states").glob("[0-9]*.json"), reverse=True):
@@ -92,7 +103,9 @@ def state(identity: str, folder: Path = FOLDER) -> dict[str, Any] | None:
     return next((one for one in states(folder) if one["id"] == identity), None)
 
 
-def announce(refresh: bool = False, until: str | None = None, folder: Path = FOLDER) -> dict[str, Any]:
+def announce(
+    refresh: bool = False, until: str | None = None, folder: Path = FOLDER, at_broker: bool = False
+) -> dict[str, Any]:
     """The state of a run that is about to be started: queued, under a name that no other run has."""
     place = folder / "states"
     place.mkdir(parents=True, exist_ok=True)
@@ -104,6 +117,7 @@ def announce(refresh: bool = False, until: str | None = None, folder: Path = FOL
             "ended_at": None, "outcome": None, "message": "", "refresh": refresh, "until": until, "vintage": None,
             "process": os.getpid(), "began": began_at(os.getpid()), "host": socket.gethostname(),
         }  # fmt: skip
+        made |= {"process": None, "began": None, "attempts": 0} if at_broker else {}
         try:
             with (place / f"{made['id']}.json").open("x", encoding="utf-8") as file:
                 json.dump(made, file)
@@ -129,10 +143,15 @@ def holder(folder: Path = FOLDER) -> dict[str, Any] | None:
 
 
 def look(identity: str, folder: Path = FOLDER) -> dict[str, Any] | None:
-    """The state of one run as it is now: one whose process is gone has died, though its file cannot say so."""
+    """The state of one run as it is now: one whose process is gone has died, though its file cannot say so.
+
+    One whose worker is gone waits for the next worker.
+    """
     found = state(identity, folder)
     if found is None or found["state"] == "ended" or _lives(found):
         return found
+    if (again := wait_again(found, folder)) is not None:
+        return again
     if found["state"] == "running" and (holder(folder) or {}).get("id") == identity:
         return found
     found = state(identity, folder)  # it may have ended well since
@@ -141,24 +160,51 @@ def look(identity: str, folder: Path = FOLDER) -> dict[str, Any] | None:
 
 def _lives(one: Mapping[str, Any]) -> bool:
     """Whether the process that is to begin a run, or does it, is there; of another machine's nobody knows."""
+    since = (datetime.now(UTC) - datetime.fromisoformat(one["started_at"])).total_seconds()
+    if _waits(one):
+        return since < QUEUED
     if one["host"] == socket.gethostname():
         return bool(one.get("began")) and began_at(one["process"]) == one["began"]
-    since = (datetime.now(UTC) - datetime.fromisoformat(one["started_at"])).total_seconds()
     return one["state"] == "queued" and since < QUEUED
+
+
+def _waits(one: Mapping[str, Any]) -> bool:
+    """Whether a run waits at a broker for a worker."""
+    return one["state"] == "queued" and "attempts" in one
+
+
+def wait_again(left: Mapping[str, Any], folder: Path = FOLDER) -> dict[str, Any] | None:
+    """The state, queued, of a run whose worker died in the middle and which may be begun once more; else None.
+
+    Whoever holds the lock of runs is the only run: it is held meanwhile, so that none begins.
+    """
+    from filelock import FileLock, Timeout
+
+    with suppress(Timeout), FileLock(folder / "run.lock", timeout=0):
+        found = state(left["id"], folder)
+        if found and found["state"] == "running" and not _lives(found) and 0 < found.get("attempts", 0) < TRIES:
+            found |= {"state": "queued", "started_at": now(), "stage": None, "progress": 0.0}
+            _write(folder, found)
+            return found
+    return None
 
 
 # ---- a run that another program starts
 
 
 def start(refresh: bool = False, until: str | None = None, folder: Path = FOLDER) -> dict[str, Any]:
-    """The state of a run that was started, queued: a process of its own, which goes on where this one ends.
+    """The state of a run that was started, queued: it goes on where this process ends.
 
+    It is a process of its own, or, where VINDIMA_BROKER names a broker, that of a worker which takes it from there.
     Raises Busy where a run is queued or has the lock, and VindimaError where none can be started.
     """
     with _only(folder):
-        waiting = (one for one in states(folder) if one["state"] != "ended" and _lives(one))
+        left = [one for one in states(folder) if one["state"] != "ended"]
+        waiting = (now_so for one in left if (now_so := one if _lives(one) else wait_again(one, folder)))
         if found := next(waiting, None) or holder(folder):
             raise Busy(found)
+        if os.environ.get("VINDIMA_BROKER"):
+            return _send(announce(refresh, until, folder, at_broker=True), folder)
         queued = announce(refresh, until, folder)
         try:
             process = _launch(queued, folder)
@@ -170,6 +216,29 @@ def start(refresh: bool = False, until: str | None = None, folder: Path = FOLDER
         _write(folder, queued)
     threading.Thread(target=_await, args=(process, queued["id"], folder), daemon=True).start()
     return queued
+
+
+def _send(queued: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The state of an announced run that a broker has; where none takes it, nothing is left of it."""
+    try:
+        try:
+            from vindima import broker
+        except ModuleNotFoundError as error:
+            needs = f"VINDIMA_BROKER needs {error.name}, which is not installed here"
+            raise VindimaError(f"{needs}: .venv/bin/uv pip install --require-hashes -r deploy/celery.txt") from error
+        broker.send(queued["id"])
+    except BaseException:
+        (folder / "states" / f"{queued['id']}.json").unlink(missing_ok=True)
+        raise
+    return queued
+
+
+def refuse(identity: str, why: str, folder: Path = FOLDER) -> None:
+    """End an announced run that could not begin, with the sentence that says why."""
+    with _only(folder):
+        left = state(identity, folder)
+        if left and left["state"] == "queued":
+            _write(folder, left | {"state": "ended", "ended_at": now(), "outcome": "failed", "message": why})
 
 
 def _launch(queued: Mapping[str, Any], folder: Path) -> subprocess.Popen[bytes]:
@@ -197,8 +266,13 @@ def _await(process: subprocess.Popen[bytes], identity: str, folder: Path) -> Non
 
 
 def _died(left: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The state of a run whose process is gone: failed where it complained before it began, else died."""
+    """The state of a run whose process is gone: failed where it is known why it did not begin, else died."""
     said: list[str] = []
+    if _waits(left):
+        message = f"no worker took it from the broker within {QUEUED // 60} minutes (is `vindima worker` running?)"
+        return {**left, **DIED, "outcome": "failed", "message": message}
+    if left.get("attempts") == TRIES:
+        return {**left, **DIED, "outcome": "failed", "message": GIVEN_UP}
     if left["state"] == "queued":
         with suppress(OSError):
             said = (folder / "start.log").read_text(encoding="utf-8", errors="replace").splitlines()
@@ -299,9 +373,9 @@ def one(
 ) -> Iterator[Run]:
     """A run, while no other is. How it ends is its state's outcome; `identity` is of one that was announced.
 
-    Raises Busy where another run has the lock, Stopped where it is told to end, and VindimaError where its folder
-    cannot be written, before it begins or, for want of room on the disk, in the middle. What fails in it is told to
-    VINDIMA_ON_FAILURE, new data to VINDIMA_ON_NEW_DATA.
+    Raises Busy where another run has the lock, Over where the announced one has ended, Stopped where it is told to
+    end, and VindimaError where its folder cannot be written, before it begins or, for want of room on the disk, in
+    the middle. What fails in it is told to VINDIMA_ON_FAILURE, new data to VINDIMA_ON_NEW_DATA.
     """
     from filelock import FileLock, Timeout
 
@@ -316,7 +390,7 @@ def one(
     try:
         with _logged(folder) as log:
             _bury(folder, log, identity)
-            begun = (state(identity, folder) if identity else None) or announce(refresh, until, folder)
+            begun = _announced(identity, folder) if identity else announce(refresh, until, folder)
             given = minutes if minutes is not None else _minutes()
             run = Run(begun, folder, given, log)
             with _told_to_end(run):
@@ -328,13 +402,30 @@ def one(
         lock.release()
 
 
+def _announced(identity: str, folder: Path) -> dict[str, Any]:
+    """The state of the announced run of this name, which is to begin; only who holds the lock asks."""
+    found = state(identity, folder)
+    if found is None:
+        raise Over(f"there is no run {identity}, or no longer")
+    if _waits(found) and not _lives(found):
+        found = _died(found, folder) | {"ended_at": now()}
+        _write(folder, found)
+    if found["state"] == "ended":
+        raise Over(f"run {identity} ended {found['ended_at']} ({found['outcome']}): it is not begun again")
+    return found
+
+
 def _guarded(run: Run) -> Iterator[Run]:
     with _only(run._folder):  # who has started it may still be saying that it is queued
         process = os.getpid()
+        before = run.state.get("attempts")
         run.note(
-            state="running", started_at=now(), process=process, began=began_at(process), host=socket.gethostname()
-        )
+            state="running", started_at=now(), process=process, began=began_at(process), host=socket.gethostname(),
+            stage=None, progress=0.0, **({} if before is None else {"attempts": min(before + 1, TRIES)}),
+        )  # fmt: skip
     try:
+        if before == TRIES:
+            raise VindimaError(GIVEN_UP)
         yield run
     except BaseException as error:
         run.stop()
@@ -353,14 +444,17 @@ def _guarded(run: Run) -> Iterator[Run]:
 def _bury(folder: Path, log: logging.Logger, identity: str | None) -> None:
     """Whoever holds the lock is the only run: what still says that it runs has died, and who began none, too."""
     for left in states(folder):
-        if left["state"] == "running" or (left["state"] == "queued" and left["id"] != identity and not _lives(left)):
-            number, began = left.get("child") or (0, 0)
-            if number and left["host"] == socket.gethostname() and began_at(number) == began:
-                _end(number)  # what it had started would go on without it
-            _write(folder, _died(left, folder) | {"ended_at": now()})
-            line = (
-                f"the run of {left['started_at']} (process {left['process']}) ended without a word; this one goes on"
-            )
+        if left["state"] == "ended":
+            continue
+        number, began = left.get("child") or (0, 0)
+        if number and left["host"] == socket.gethostname() and began_at(number) == began:
+            _end(number)  # what it had started would go on without it
+        own = left["id"] == identity
+        if left.get("attempts") if own else left["state"] == "running" or not _lives(left):
+            goes_on = "it is begun once more" if own else "this one goes on"
+            if not own:
+                _write(folder, _died(left, folder) | {"ended_at": now()})
+            line = f"the run of {left['started_at']} (process {left['process']}) ended without a word; {goes_on}"
             print(line, flush=True)
             log.warning(line)
 

@@ -22,10 +22,7 @@ def install(when: str = WEEKLY) -> str:
     `when` is cron's five fields, or a word such as @daily. What the run prints is in its log; why it failed goes to
     stderr, which cron sends by mail. Raises VindimaError where `when` is none, or there is no crontab.
     """
-    if not CronSlices.is_valid(when):
-        raise VindimaError(
-            f"schedule: expected five fields of cron such as '{WEEKLY}', or a word such as @daily, got {when!r}"
-        )
+    check(when)
     table = _table()
     table.remove_all(comment=_mark())
     carried = [f"{name}={shlex.quote(os.environ[name])}" for name in CARRIED if os.environ.get(name)]
@@ -35,6 +32,14 @@ def install(when: str = WEEKLY) -> str:
     entry.setall(when)
     table.write()
     return str(entry)
+
+
+def check(when: str) -> None:
+    """Refuse, by a VindimaError, what cron would not understand."""
+    if not CronSlices.is_valid(when):
+        raise VindimaError(
+            f"schedule: expected five fields of cron such as '{WEEKLY}', or a word such as @daily, got {when!r}"
+        )
 
 
 def show() -> str | None:

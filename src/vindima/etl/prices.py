@@ -9,7 +9,7 @@ currency in eight years (1986 to 1994), in the worst of which the IPCA rose by 2
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import ibis
@@ -24,12 +24,13 @@ from vindima.series import FIRST_YEAR_IN_REAIS, table_names
 MEASURES = ("quantity_kg", "value_usd")
 
 
-def unit_values(trade: ibis.Table) -> ibis.Table:
-    """Yearly unit values of every flow and product (a total, `country` null) and of each of their countries.
+def unit_values(trade: ibis.Table, period: Sequence[str] = ("year",)) -> ibis.Table:
+    """Unit values of every flow and product (a total, `country` null) and of each of their countries, by `period`.
 
-    `trade` holds `flow, product, country, year, quantity_kg, value_usd, quantity_status, value_status`; the result
-    `series, flow, product, country, year, quantity_kg, value_usd, price_usd_kg, corrected`. The price is
-    Σ value / Σ quantity over rows where both are above 0, so a quantity without a value moves no price.
+    `trade` holds `flow, product, country`, the columns of the period, `quantity_kg, value_usd, quantity_status,
+    value_status`; the result `series, flow, product, country`, the period, `quantity_kg, value_usd, price_usd_kg,
+    corrected`. The price is Σ value / Σ quantity over rows where both are above 0, so a quantity without a value
+    moves no price.
     """
     priced = trade.filter(_.quantity_kg > 0, _.value_usd > 0)
     measures = {
@@ -37,8 +38,8 @@ def unit_values(trade: ibis.Table) -> ibis.Table:
         "value_usd": _.value_usd.sum(),
         "corrected": ((_.quantity_status == "corrected") | (_.value_status == "corrected")).any(),
     }
-    by_country = priced.group_by("flow", "product", "country", "year").aggregate(**measures)
-    totals = priced.group_by("flow", "product", "year").aggregate(**measures)
+    by_country = priced.group_by("flow", "product", "country", *period).aggregate(**measures)
+    totals = priced.group_by("flow", "product", *period).aggregate(**measures)
     named_totals = totals.mutate(series=_.flow + "." + _.product, country=ibis.null("string"))
     named = by_country.mutate(series=_.flow + "." + _.product + "." + _.country)
     both = named.union(named_totals.select(*named.columns))
@@ -93,7 +94,7 @@ def prices(
             f"got {base_year}"
         )
     tables = {"trade": trade, "exchange_rates": exchange_rates, "price_levels": price_levels}
-    return schemas.validate(_on_duckdb(tables, prices_in_every_money, base_year or last), schemas.PRICES)
+    return schemas.validate(on_duckdb(tables, prices_in_every_money, base_year or last), schemas.PRICES)
 
 
 def index(trade: pd.DataFrame) -> pd.DataFrame:
@@ -136,12 +137,12 @@ def as_confirmed(trade: pd.DataFrame, corrections: pd.DataFrame) -> pd.DataFrame
 
 
 def _nominal(trade: pd.DataFrame) -> pd.DataFrame:
-    frame = _on_duckdb({"trade": trade}, unit_values)[["series", "year", "price_usd_kg"]]
+    frame = on_duckdb({"trade": trade}, unit_values)[["series", "year", "price_usd_kg"]]
     return frame.sort_values(["series", "year"], ignore_index=True)
 
 
-def _on_duckdb(
-    tables: Mapping[str, pd.DataFrame], expression: Callable[..., ibis.Table], *arguments: int
+def on_duckdb(
+    tables: Mapping[str, pd.DataFrame], expression: Callable[..., ibis.Table], *arguments: object
 ) -> pd.DataFrame:
     """What `expression` makes of the tables (in their order) and the arguments."""
     connection = ibis.duckdb.connect()

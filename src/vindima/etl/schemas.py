@@ -395,12 +395,31 @@ SCORES = _contract(
     | {f"{ratio}{side}": _amount() for ratio in _RATIOS for side in ("", "_low", "_high")},
 )
 
+_OF_A_PERIOD = {
+    "quantity_kg": _price(),
+    "value_usd": _price(),
+    "price_usd_kg": _price(),
+}
+_SERIES = {"series": _words(), "flow": _words(FLOWS), "product": _words(), "country": _words(nullable=True)}
+_MONTH = pa.Column("int16", pa.Check.in_range(1, 12))
+MONTHLY = _contract(
+    "data/microdata/monthly.parquet",
+    ("series", "year", "month"),
+    {**_SERIES, "year": _year(), "month": _MONTH, **_OF_A_PERIOD},
+)
+YEARLY = _contract(
+    "data/microdata/yearly.parquet",
+    ("series", "year"),
+    {**_SERIES, "year": _year(), "months": _MONTH, **_OF_A_PERIOD},
+)
+"""What `vindima microdata` makes of files that a user brings: no stage of the pipeline has them."""
+
 CONTRACTS = (
     PRODUCTION, SALES, PROCESSING, TRADE, TOTALS, CORRECTIONS, FINDINGS, CROSSCHECK, FLAGS, COUNTS,
     PRICES, INDEX, EXCHANGE_RATES, PRICE_LEVELS, ENRICHMENT_SOURCES, CONVERSION,
     BACKTEST, CALIBRATIONS, BENCHMARK, FORECASTS, HISTORY, CALIBRATION, EFFECTS, SCORES,
 )  # fmt: skip
-"""All contracts, in the order of the data."""
+"""The contracts of all tables of the pipeline, in the order of the data."""
 
 _ARROW = {"int16": pyarrow.int16(), "float64": pyarrow.float64(), "bool": pyarrow.bool_()}
 

@@ -25,11 +25,14 @@ from vindima.quantiles import SIDES
 from vindima.series import parts
 from vindima.serving import accuracy_charts as charts
 from vindima.serving import chance, frame
-from vindima.serving.accuracy_charts import YEARS, Held, Method, Panel, Range
+from vindima.serving.accuracy_charts import YEARS, Covered, Held, Method, Panel, Range
 from vindima.serving.answers import Answers
 from vindima.serving.charts import alone
 from vindima.serving.drawing import BLUE, GREY, HALF, INK, PAIRED, WHOLE, WINE, Drawing, chart
 from vindima.serving.drift import error, newest_publication, relative_error, within
+
+Counts = tuple[int, int, int]
+"""How many forecasts came due, and of them held in the range of 80 and in that of 95."""
 
 NAME = "accuracy"
 NEAR = 3
@@ -184,11 +187,42 @@ WORDS: Mapping[str, Mapping[Language, str]] = {
         "en": "The range of 80 held {low}% of the prices at {first} and {high}% at {last}",
     },
     "coverage_text": {
-        "pt": "Cheio: a faixa de 80 em 100; aberto: a de 95. Linhas: o prometido. À direita, os dois números.",
-        "en": "Filled: the range of 80 in 100; open: that of 95. Lines: what was promised. At the right, both "
-        "numbers.",
+        "pt": "Cheio: a faixa de 80 em 100; aberto: a de 95. Linhas: o prometido. Cinza: o que, na de 80, pode ser "
+        "só acaso; ◀ e ▶: menos e mais que isso. À direita, os dois números.",
+        "en": "Filled: the range of 80 in 100; open: that of 95. Lines: what was promised. Grey: what may be mere "
+        "chance in that of 80; ◀ and ▶: fewer and more than that. At the right, both numbers.",
     },
-    "tip_level": {"pt": "faixa de {level}: conteve {share}", "en": "range of {level}: held {share}"},
+    "chance_text": {
+        "pt": "As previsões de um mesmo corte erram juntas, e as de cortes vizinhos preveem em parte os mesmos anos: "
+        "por isso o acaso explica mais aqui do que se cada previsão fosse independente (erros-padrão de Driscoll e "
+        "Kraay, entre cortes; a 95%).",
+        "en": "Forecasts of one cutoff err together, and those of neighbouring cutoffs forecast partly the same "
+        "years: so chance explains more here than if each forecast stood alone (standard errors of Driscoll and "
+        "Kraay, over cutoffs; at 95%).",
+    },
+    "chance_unknown": {
+        "pt": "São poucos os cortes para dizer o que pode ser só acaso.",
+        "en": "There are too few cutoffs to say what may be mere chance.",
+    },
+    "more_than_chance": {
+        "pt": "; mais do que o acaso explica {where}",
+        "en": "; more than chance explains {where}",
+    },
+    "fewer_than_chance": {
+        "pt": "; menos do que o acaso explica {where}",
+        "en": "; fewer than chance explains {where}",
+    },
+    "for_products": {"pt": "em {names}", "en": "for {names}"},
+    "at_horizons": {"pt": "a {names}", "en": "at {names}"},
+    "from_horizon": {"pt": "a partir de {first}", "en": "from {first} on"},
+    "tip_level": {
+        "pt": "faixa de {level}: conteve {held} de {due} ({share})",
+        "en": "range of {level}: held {held} of {due} ({share})",
+    },
+    "tip_chance": {
+        "pt": "só acaso: de {low} a {high}",
+        "en": "mere chance: {low} to {high}",
+    },
     "every_series": {"pt": "Todas as séries, uma a uma", "en": "Every series, one by one"},
     "search": {"pt": "Procurar uma série", "en": "Search for a series"},
     "series": {"pt": "Série", "en": "Series"},
@@ -647,47 +681,73 @@ class _Told:
         }
 
     def coverage(self) -> list[dict[str, Any]]:
-        """By product and by horizon: how often the ranges of the published model held."""
-        products = [
-            (TRADE_PRODUCTS[product][self.language], *self.covered("product", product))
+        """By product and by horizon: how often the ranges of the published model held, and against chance."""
+        products: dict[str, dict[int, Counts]] = {}
+        horizons: dict[int, dict[int, Counts]] = {}
+        for row in self.answers.rows(
+            "select series, horizon, cutoff, actual between q10 and q90 as held_80, "
+            "actual between q025 and q975 as held_95 from past where actual is not null"
+        ):
+            groups = [horizons.setdefault(row["horizon"], {})]
+            if row["horizon"] <= NEAR:
+                groups.append(products.setdefault(parts(row["series"])[1], {}))
+            for group in groups:
+                due, near, wide = group.get(row["cutoff"], (0, 0, 0))
+                group[row["cutoff"]] = due + 1, near + row["held_80"], wide + row["held_95"]
+        by_product = [
+            self.covered(TRADE_PRODUCTS[product][self.language], products[product], NEAR - 1)
             for product in TRADE_PRODUCTS
-            if ("product", product) in self.scores
+            if product in products
         ]
-        products.sort(key=lambda row: row[1])
-        (lowest, low, _), (highest, high, _) = products[0], products[-1]
-        by_product = self.say(
-            "by_product_title" if len(products) > 1 else "by_one_title",
-            low=self.of_hundred(low), lowest=lowest, high=self.of_hundred(high), highest=highest,
+        by_product.sort(key=lambda row: row.shares[0])
+        by_horizon = [self.covered(self.years(h), horizons[h], h - 1) for h in sorted(horizons)]
+        lowest, highest, first, last = by_product[0], by_product[-1], by_horizon[0], by_horizon[-1]
+        product_title = self.say(
+            "by_product_title" if len(by_product) > 1 else "by_one_title", lowest=lowest.name, highest=highest.name,
+            low=self.of_hundred(lowest.shares[0]), high=self.of_hundred(highest.shares[0]),
         )  # fmt: skip
-        horizons = [(self.years(horizon), *self.covered("horizon", str(horizon))) for horizon in self.horizons]
-        (first, begin, _), (last, end, _) = horizons[0], horizons[-1]
-        by_horizon = self.say(
-            "by_horizon_title", low=self.of_hundred(begin), first=first, high=self.of_hundred(end), last=last
-        )
+        horizon_title = self.say(
+            "by_horizon_title", first=first.name, last=last.name,
+            low=self.of_hundred(first.shares[0]), high=self.of_hundred(last.shares[0]),
+        )  # fmt: skip
         return [
-            self.covered_part("by_product", by_product, products),
-            self.covered_part("by_horizon", by_horizon, horizons),
+            self.covered_part("by_product", product_title, by_product),
+            self.covered_part("by_horizon", horizon_title, by_horizon),
         ]
 
-    def covered(self, by: str, group: str) -> tuple[float, float]:
-        row = self.scores[by, group][self.model]
-        return row["coverage_80"], row["coverage_95"]
+    def covered(self, name: str, counts: Mapping[int, Counts], overlap: int) -> Covered:
+        due, *held = (sum(column) for column in zip(*counts.values(), strict=True))
+        near = {cutoff: (count, inside) for cutoff, (count, inside, _) in counts.items()}
+        spread = chance.spread(near, PROMISED / 100, overlap)
+        off = held[0] / due - PROMISED / 100
+        verdict = 0 if spread is None or abs(off) <= spread else 1 if off > 0 else -1
+        return Covered(name, due, (held[0], held[1]), spread, verdict)
 
-    def covered_part(self, kicker: str, title: str, rows: Sequence[tuple[str, float, float]]) -> dict[str, Any]:
-        tips = [
-            "\n".join(
-                [name]
-                + [
-                    self.say("tip_level", level=level, share=percent(share, 1, self.language))
-                    for level, share in zip(SIDES, shares, strict=True)
-                ]
-            )
-            for name, *shares in rows
-        ]
-        label = f"{title}. " + "; ".join(tip.replace("\n", ", ") for tip in tips)
+    def covered_part(self, kicker: str, title: str, rows: Sequence[Covered]) -> dict[str, Any]:
+        for verdict, words in ((-1, "fewer_than_chance"), (1, "more_than_chance")):
+            names = [row.name for row in rows if row.verdict == verdict]
+            if not names:
+                continue
+            where = self.say("for_products" if kicker == "by_product" else "at_horizons", names=self.listed(names))
+            if kicker == "by_horizon" and len(names) > 1 and names == [row.name for row in rows[-len(names) :]]:
+                where = self.say("from_horizon", first=names[0])
+            title += self.say(words, where=where)
+        label = f"{title}. " + "; ".join(self.covered_tip(row).replace("\n", ", ") for row in rows)
         draw = partial(charts.coverage, rows, self.language)
-        drawn = chart(draw, label, PAIRED, tips, across=1)
-        return {"kicker": self.say(kicker), "title": title, "draw": draw, "chart": drawn}
+        drawn = chart(draw, label, PAIRED, list(map(self.covered_tip, rows)), across=1)
+        known = all(row.spread is not None for row in rows)
+        note = self.say("chance_text" if known else "chance_unknown")
+        return {"kicker": self.say(kicker), "title": title, "draw": draw, "chart": drawn, "note": note}
+
+    def covered_tip(self, row: Covered) -> str:
+        lines = [row.name]
+        for level, held, share in zip(SIDES, row.held, row.shares, strict=True):
+            share_said = percent(share, 1, self.language)
+            lines.append(self.say("tip_level", level=level, held=held, due=row.due, share=share_said))
+            if level == PROMISED and row.spread is not None:
+                low, high = (number(PROMISED + side * 100 * row.spread, 1, self.language) for side in (-1, 1))
+                lines.append(f"{self.say('tip_chance', low=low, high=high)}: {self.say(f'verdict_{row.verdict}')}")
+        return "\n".join(lines)
 
     def every_series(self) -> dict[str, Any]:
         heads = ["series", "due", "held_80", "share", "held_95", "share", "against_chance"]

@@ -25,6 +25,10 @@ from vindima.serving.drawing import (
 
 NARROW = 500
 """Pixels: below it the name of a row stands above its marks."""
+CHANCE = "#f1eeea"
+"""The colour of what chance explains."""
+MARKS: Mapping[int, str] = {-1: "◀", 0: "", 1: "▶"}
+"""Below, within or above what chance explains, as a sign."""
 WORDS: Mapping[str, Mapping[Language, str]] = {
     "error": {
         "pt": "Erro médio, contra repetir o último preço",
@@ -170,7 +174,7 @@ def dots(series: Sequence[Held], band: tuple[float, float], language: Language, 
     foot = max(150, 66 + (2 * radius + 1) * (tallest + 1))
     draw = Drawing(width, foot + 66)
     draw.text((0, 10), written("held", language))
-    draw.box(across(low), 48, across(high) - across(low), foot - 48, "#f1eeea")
+    draw.box(across(low), 48, across(high) - across(low), foot - 48, CHANCE)
     draw.line([(across(80), 48), (across(80), foot)], INK, 1.4)
     draw.text((across(80), 36), written("promised", language, level=80), INK, "middle", bold=True)
     words = written("chance", language).split()
@@ -212,7 +216,7 @@ def ranked(series: Sequence[Held], language: Language, width: float) -> Drawing:
             draw.line([(across(80), middle - 10), (across(80), middle + 10)], INK, 1.4)
         draw.line([(across(80), middle), (across(one.share), middle)], colour, 2.75)
         draw.dot((across(one.share), middle), 6.5, colour)
-        words = written("of", language, held=one.held, due=one.due) + {-1: " ◀", 0: "", 1: " ▶"}[one.verdict]
+        words = written("of", language, held=one.held, due=one.due) + f" {MARKS[one.verdict]}".rstrip()
         draw.text((width - 94, middle), words, OCHRE if one.verdict < 0 else INK, bold=one.verdict < 0)
         draw.stops.append((across(one.share), middle))
     for tick in {first, 80, 100}:
@@ -220,25 +224,50 @@ def ranked(series: Sequence[Held], language: Language, width: float) -> Drawing:
     return draw
 
 
-def coverage(rows: Sequence[tuple[str, float, float]], language: Language, width: float) -> Drawing:
-    """For each row, of 100 prices how many its ranges of 80 and of 95 held: (name, share, share), of 1."""
+@dataclass(frozen=True)
+class Covered:
+    """Of `due` prices of a group, how many its ranges of 80 and 95 held.
+
+    By chance alone the share of 80 may lie `spread` away from what was promised, None where that is not known;
+    `verdict` is −1, 0 or 1: below, within or above it.
+    """
+
+    name: str
+    due: int
+    held: tuple[int, int]
+    spread: float | None
+    verdict: int
+
+    @property
+    def shares(self) -> tuple[float, float]:
+        """Which part of the prices the ranges of 80 and 95 held."""
+        return self.held[0] / self.due, self.held[1] / self.due
+
+
+def coverage(rows: Sequence[Covered], language: Language, width: float) -> Drawing:
+    """For each row, of 100 prices how many its ranges of 80 and of 95 held, over what chance explains of the 80."""
     pitch, begin = 34, 34
     draw = Drawing(width, begin + pitch * len(rows) + 30)
-    lowest = min([0.7, *(share for _, *shares in rows for share in shares)])
+    lowest = min([0.7, *(share for row in rows for share in row.shares), *(0.8 - (row.spread or 0) for row in rows)])
     across = Scale(10 * math.floor(10 * lowest), 100, 124, width - 84)
     foot = begin + pitch * len(rows)
+    for place, row in enumerate(rows):
+        low, high = (100 * (0.8 + side * (row.spread or 0)) for side in (-1, 1))
+        draw.box(across(low), begin + pitch * place + 5, across(min(high, 100)) - across(low), pitch - 10, CHANCE)
     for level in (80, 95):
         draw.line([(across(level), 20), (across(level), foot)], INK, 1.2, None if level == 80 else "4 3")
         draw.text((across(level), 8), str(level), INK, "middle", bold=True)
-    for place, (name, *shares) in enumerate(rows):
+    for place, row in enumerate(rows):
         middle = begin + pitch * (place + 0.5)
         draw.line([(across.begin, middle), (across.end, middle)], GRID)
-        draw.text((0, middle), name, INK)
-        for share, filled in zip(shares, (True, False), strict=True):
-            draw.dot((across(100 * share), middle), 6.5 if filled else 5.6, WINE, open=not filled)
-        draw.text((width - 42, middle), number(100 * shares[0], 0, language), WINE, "end", bold=True)
-        draw.text((width - 6, middle), number(100 * shares[1], 0, language), INK, "end")
-        draw.stops.append((across(100 * shares[0]), middle))
+        draw.text((0, middle), row.name, INK)
+        colour = OCHRE if row.verdict < 0 else WINE
+        for share, filled in zip(row.shares, (True, False), strict=True):
+            draw.dot((across(100 * share), middle), 6.5 if filled else 5.6, colour, open=not filled)
+        draw.text((width - 46, middle), number(100 * row.shares[0], 0, language), colour, "end", bold=True)
+        draw.text((width - 42, middle), MARKS[row.verdict], OCHRE if row.verdict < 0 else INK)
+        draw.text((width - 2, middle), number(100 * row.shares[1], 0, language), INK, "end")
+        draw.stops.append((across(100 * row.shares[0]), middle))
     for tick in (across.low, 100):
         draw.text((across(tick), foot + 14), number(tick, 0, language), anchor="middle")
     return draw

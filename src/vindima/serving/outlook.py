@@ -131,6 +131,7 @@ WORDS: Mapping[str, Mapping[Language, str]] = {
     "tip_corrected": {"pt": "corrigido", "en": "corrected"},
     "key_ahead": {"pt": "Previsão para {year}, por {per}", "en": "Forecast for {year}, a {per}"},
     "key_last": {"pt": "Preço em {year}, por {per}", "en": "Price in {year}, a {per}"},
+    "key_nominal": {"pt": ", em valor corrente", "en": ", nominal"},
     "key_band": {"pt": "80 em 100: {low} a {high}", "en": "80 in 100: {low} to {high}"},
     "key_rate": {
         "pt": "se o dólar ficar em {rate} (média de {year})",
@@ -681,7 +682,7 @@ class _Outlook:
         return {"drawn": drawn, "reading": " ".join(reading)}
 
     def _keys(self) -> list[dict[str, str]]:
-        """The forecast, or the last price, in each currency and measure, nominal."""
+        """The forecast, or the last price, in each currency and measure, nominal: said where the chart is not."""
         keys = []
         for currency in ("usd", "brl"):
             for per in ("kg", "bottle") if self._product in WINES else ("kg",):
@@ -708,6 +709,8 @@ class _Outlook:
                         continue
                     title, notes = self._say("key_last", year=row["year"], **said), []
                     value = row[column] * weight
+                if self._view.terms == "real":
+                    title += self._say("key_nominal")
                 keys.append({"title": title, "value": self._money(value, currency), "note": " ".join(notes)})
         return keys
 

@@ -28,12 +28,14 @@ class Report(anywidget.AnyWidget):
     """A report of the set that is being served now.
 
     `asked` is what the reader chose, as the query of an address, with the language as `lang`; `html` the page that
-    answers it. What is chosen more than once comes to the page with commas between.
+    answers it, and `answered` what it answers: a page that is as it was is an answer too, for the reader may see the
+    other language's. What is chosen more than once comes to the page with commas between.
     """
 
     _esm = frame.asset("report.js")
     asked = traitlets.Unicode().tag(sync=True)
     html = traitlets.Unicode().tag(sync=True)
+    answered = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, name: str, make: Page) -> None:
         """`make` makes the page of the report `name`. Where there is no set, it says which command makes one."""
@@ -49,6 +51,7 @@ class Report(anywidget.AnyWidget):
             asked[name] = f"{asked[name]},{value}" if name in asked else value
         language: Language = "en" if asked.pop("lang", "pt") == "en" else "pt"
         self.html = self._page(asked, language)
+        self.answered = change["new"]
 
     def _page(self, asked: Mapping[str, str], language: Language) -> str:
         if self._answers is None:

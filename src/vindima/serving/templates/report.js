@@ -265,7 +265,7 @@ export default {
     }
     start(page);
     page.model = model;
-    model.on("change:html", () => show(page, model.get("html")));
+    model.on("change:answered", () => show(page, model.get("html")));
     page.dataset.connected = "";
     if (page.waiting) ask(page, new URLSearchParams(page.waiting));
   },
