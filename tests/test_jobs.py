@@ -399,8 +399,14 @@ def test_redis_that_is_down_is_said_in_one_sentence_and_leaves_nothing(over_redi
     assert "refused" in last
     assert PASSWORD not in said.stderr
     assert runs.states(over_redis.folder) == []
+    found = over_redis.program("from vindima import doctor; print(doctor.queue())").stdout
+    assert found.startswith(f"fail  broker: the broker {where} (VINDIMA_BROKER) cannot be reached: ")
+    assert PASSWORD not in found
     redis.start()
     over_redis.start()
+    assert over_redis.program("from vindima import doctor; print(doctor.queue())").stdout == (
+        f"ok    broker: {where} answers\n"
+    )
 
 
 @pytest.mark.services

@@ -3,11 +3,14 @@
 import os
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from celery import Celery
+from kombu import Connection
 from kombu.exceptions import KombuError, OperationalError
 from kombu.transport import filesystem, resolve_transport
 from kombu.utils.json import dumps
@@ -114,10 +117,23 @@ def send(identity: str) -> None:
     Raises VindimaError where the broker cannot be reached or takes nothing.
     """
     made = app()
-    where = shown(made.conf.broker_url)
+    with _reached(made) as connection:
+        made.send_task(TASK, [identity], connection=connection, retry=False)
+
+
+def reach() -> str:
+    """The address of the broker, without its password, once it has answered; VindimaError where it does not."""
+    made = app()
+    with _reached(made):
+        return shown(made.conf.broker_url)
+
+
+@contextmanager
+def _reached(made: Celery) -> Iterator[Connection]:
     try:
         with made.connection_for_write() as connection:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=PATIENCE)
-            made.send_task(TASK, [identity], connection=connection, retry=False)
+            yield connection
     except (KombuError, OperationalError, OSError) as error:
+        where = shown(made.conf.broker_url)
         raise VindimaError(f"the broker {where} (VINDIMA_BROKER) cannot be reached: {error}") from error

@@ -68,6 +68,8 @@ def examine(offline: bool = False) -> list[Finding]:
     except VindimaError as error:
         of_the_runs = [Finding("fail", "last run", str(error), "unset VINDIMA_FRESH_DAYS")]
     elsewhere = [] if offline else [remote(paths.ROOT), lake_of(paths.ROOT), source(os.environ.get("VINDIMA_SOURCE"))]
+    if os.environ.get("VINDIMA_BROKER") and not offline:
+        elsewhere.append(queue())
     return [
         python(),
         packages(paths.ROOT / "requirements.txt"),
@@ -224,6 +226,19 @@ def source(given: str | None) -> Finding:
     if status != 200:
         return Finding("fail", "source", f"{base}/index.php: expected status 200, got {status}", mend)
     return Finding("ok", "source", f"{base} answers")
+
+
+def queue() -> Finding:
+    """Whether the broker answers at which runs wait for a worker."""
+    try:
+        from vindima import broker
+
+        return Finding("ok", "broker", f"{_in_time(broker.reach)} answers")
+    except ModuleNotFoundError as error:
+        mend = "uv pip install --require-hashes -r deploy/celery.txt"
+        return Finding("fail", "broker", f"it needs {error.name}, which is not installed here", mend)
+    except VindimaError as error:
+        return Finding("fail", "broker", str(error), "start the broker, or unset VINDIMA_BROKER")
 
 
 # ---- runs
