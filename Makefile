@@ -6,13 +6,13 @@ compile := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 as_root := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := run
-.PHONY: run test test-services test-engines lab reports site serve screenshots bench verify refresh freeze fields postman lint lock help
+.PHONY: run test test-services test-engines test-deploy lab reports site serve image screenshots bench verify refresh freeze fields postman lint lock help
 
 run: $(ready) ## Run the pipeline (dvc repro) and say where the results are
 	@vindima run
 
 test: $(ready) ## Run every test that needs no network
-	@PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 OMP_NUM_THREADS=1 pytest -p xdist.plugin -p _hypothesis_pytestplugin -m "not services and not engines and not committed" -n auto --dist loadfile --no-loadscope-reorder
+	@PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 OMP_NUM_THREADS=1 pytest -p xdist.plugin -p _hypothesis_pytestplugin -m "not services and not engines and not deploy and not committed" -n auto --dist loadfile --no-loadscope-reorder
 
 test-services: $(ready) ## Run the slower tests: a browser (chromium), the image (buildah), Postman (npm), Celery (redis-server), 20,000 cases and hostile clients for the service, object stores, the benchmark notebook, sktime's checks
 	@uv pip install --python .venv/bin/python --quiet --require-hashes -r deploy/celery.txt
@@ -21,6 +21,10 @@ test-services: $(ready) ## Run the slower tests: a browser (chromium), the image
 test-engines: $(ready) ## Run the tests of other engines than DuckDB: a PostgreSQL server (Debian's postgresql) of their own, BigQuery's language
 	@uv pip install --python .venv/bin/python --quiet --require-hashes -r deploy/warehouse.txt
 	@pytest -m engines
+
+test-deploy: $(ready) ## Read what GitHub, GitLab and other hosts are given as they would (npm; check-jsonschema)
+	@uv pip install --python .venv/bin/python --quiet --require-hashes -r deploy/validators.txt
+	@pytest -m deploy
 
 lab: $(ready) ## Open the notebooks in JupyterLab, notebooks/explore.ipynb first
 	@echo "Open notebooks/explore.ipynb first; the stages as they last ran are in reports/runs" && jupyter lab $(as_root) --LabApp.default_url=/lab/tree/notebooks/explore.ipynb
@@ -33,6 +37,9 @@ site: $(ready) ## Write the reports as files into site/, for any web server or t
 
 serve: $(ready) ## Start the service, on http://localhost:8000 (needs VINDIMA_JWT_SECRET)
 	@vindima switch && vindima serve
+
+image: ## Build the image of the service, with the set that make left (docker)
+	@docker build -t vindima .
 
 screenshots: $(ready) ## Take the READMEs' pictures of the reports, in a browser (chromium), from the set that make left
 	@python -m benchmarks.screenshots
@@ -60,7 +67,7 @@ lint: $(ready) ## Format and check the code
 
 lock: $(ready) ## Resolve the dependencies again: requirements.txt, what the image holds of it, the extras, and environment.yml
 	@$(compile) --extra s3 --extra gs --extra dev --upgrade --output-file requirements.txt pyproject.toml
-	@for group in build celery service warehouse; do $(compile) --group $$group --constraints requirements.txt --upgrade --output-file deploy/$$group.txt || exit; done
+	@for group in build celery service validators warehouse; do $(compile) --group $$group --constraints requirements.txt --upgrade --output-file deploy/$$group.txt || exit; done
 	@python deploy/environment.py
 
 help: ## This list
