@@ -387,6 +387,17 @@ def test_outputs_that_are_not_served_are_warned_of(project_outputs: Path, served
 )
 def test_data_are_old_18_months_after_the_end_of_their_newest_year(today: date, level: str):
     assert doctor.data(2023, today).level == level
+    assert doctor.data(2023, today, asked=True).level == level
+
+
+def test_old_data_are_not_collected_again_where_the_source_had_no_newer(tmp_path: Path):
+    today = date(2026, 6, 1)
+    assert doctor.data(2023, today).mend == "vindima run --refresh"
+    assert "the source had no newer year" in str(doctor.data(2023, today, asked=True))
+    folder = tmp_path / "reports" / "runs"
+    for outcome, asked in (("nothing_new", True), ("failed", False), ("new_data", True)):
+        write_state(tmp_path, outcome=outcome, refresh=True)
+        assert doctor._asked(runs.states(folder)) == asked
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def examine(offline: bool = False) -> list[Finding]:
         disk(paths.ROOT),
         *elsewhere,
         *of_the_runs,
-        *served_set(paths.SERVED, paths.ROOT, now.date()),
+        *served_set(paths.SERVED, paths.ROOT, now.date(), _asked(states)),
         users(paths.USERS),
         clock(states, now),
     ]
@@ -290,6 +290,12 @@ def last_refresh(states: States, now: datetime, days: float) -> Finding:
     return Finding("ok", "last refresh", found)
 
 
+def _asked(states: States) -> bool:
+    """Whether the last refresh that ended took in all that the source had."""
+    refreshes = (one for one in states if one["refresh"] and one["state"] == "ended")
+    return (last := next(refreshes, None)) is not None and last["outcome"] in ("new_data", "nothing_new")
+
+
 def _again(state: Mapping[str, Any]) -> str:
     """The command of a run."""
     until = f" --until {state['until']}" if state["until"] else ""
@@ -299,8 +305,11 @@ def _again(state: Mapping[str, Any]) -> str:
 # ---- the set
 
 
-def served_set(served: Path, root: Path, today: date) -> list[Finding]:
-    """Whether the set that is served is whole, is what the pipeline left in `root`, new enough, and still right."""
+def served_set(served: Path, root: Path, today: date, asked: bool = False) -> list[Finding]:
+    """Whether the set that is served is whole, is what the pipeline left in `root`, new enough, and still right.
+
+    `asked` is whether all that the source had when it was asked last is there.
+    """
 
     def read(folder: Path) -> tuple[Answers, dict[str, str]]:
         answers = Answers(*sets.service_tables(folder, served))
@@ -319,7 +328,7 @@ def served_set(served: Path, root: Path, today: date) -> list[Finding]:
     return [
         Finding("ok", "set", found),
         outputs(made, root),
-        data(answers.newest_year, today),
+        data(answers.newest_year, today, asked),
         forecasts(drift.stand(answers)),
     ]
 
@@ -337,12 +346,13 @@ def outputs(listed: Mapping[str, str], root: Path) -> Finding:
     return Finding("ok", "outputs", "they are what is served")
 
 
-def data(newest: int, today: date) -> Finding:
-    """Whether the newest year of trade is not long over."""
+def data(newest: int, today: date, asked: bool = False) -> Finding:
+    """Whether the newest year of trade is not long over; nothing mends that where the source was `asked`."""
     months = 12 * (today.year - newest - 1) + today.month - 1
     found = f"the newest year is {newest}"
     if months >= OLD_MONTHS:
-        return Finding("warn", "data", f"{found}, which ended {months} months ago", "vindima run --refresh")
+        mend = "wait: the source had no newer year when it was asked last" if asked else "vindima run --refresh"
+        return Finding("warn", "data", f"{found}, which ended {months} months ago", mend)
     return Finding("ok", "data", found)
 
 
