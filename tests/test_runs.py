@@ -6,6 +6,7 @@ import json
 import logging.handlers
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -279,6 +280,21 @@ def test_run_says_its_stages_and_ends_with_0(project: Path):
     assert "\r" not in out + error
     [state] = runs.states(project / "reports" / "runs")
     assert (state["stage"], state["outcome"], state["until"]) == ("second", "done", "second")
+
+
+def test_run_needs_no_git(project: Path, tmp_path: Path):
+    """As in an image: no repository around the project, and no program called git."""
+    shutil.rmtree(project / ".git")
+    (tmp_path / "bin").mkdir()
+    for program in ("sh", "env"):
+        (tmp_path / "bin" / program).symlink_to(shutil.which(program) or "")
+    for times in (1, 2):
+        (project / "seconds").write_text("0" * times)
+        run = start(project, "--until", "second", PATH=str(tmp_path / "bin"))
+        out, error = run.communicate(timeout=60)
+        assert run.returncode == 0, out + error
+        assert "Running stage 'second'" in out
+    assert (project / "b").read_text() == "b"
 
 
 def test_second_command_ends_with_1_and_the_first_goes_on(project: Path):

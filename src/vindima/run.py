@@ -105,12 +105,13 @@ def run_pipeline(
 
     The first forecasts of a vintage are also kept in `data/published`, and what reads them runs again. Parameters
     that a stage could not work with are refused before anything is touched. One run at a time: `runs.one` says what
-    is raised, and what `identity` and `minutes` are.
+    is raised, and what `identity` and `minutes` are. No Git repository is needed, nor Git.
     """
     params.read(paths.ROOT)
     with runs.one(refresh, until, identity, minutes) as run:
         # Git keeps no empty folder, and DVC wants what a stage depends on.
         paths.PUBLISHED.mkdir(parents=True, exist_ok=True)
+        _without_git(run)
         if refresh:
             run.outcome = "new_data" if _refresh(run) else "nothing_new"
             if until == "collect" or (run.outcome == "nothing_new" and _served() == run.state["vintage"]):
@@ -141,6 +142,15 @@ def _repro(run: runs.Run, arguments: list[str]) -> None:
     _forget_the_dead()
     if run.command([sys.executable, "-m", "dvc", "repro", *arguments], read):
         raise VindimaError("the pipeline stopped; the last set goes on being served")
+
+
+def _without_git(run: runs.Run) -> None:
+    """Tell DVC where the project is in no Git repository, as in an image: it would refuse to work there."""
+    local = paths.ROOT / ".dvc" / "config.local"
+    if any((folder / ".git").exists() for folder in (paths.ROOT, *paths.ROOT.parents)):
+        return
+    if not local.is_file() or "no_scm" not in local.read_text(encoding="utf-8"):
+        run.command([sys.executable, "-m", "dvc", "config", "--local", "core.no_scm", "true"])
 
 
 def _forget_the_dead() -> None:
