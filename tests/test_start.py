@@ -136,7 +136,16 @@ def test_start_page_is_in_the_language_that_the_browser_asks_for(server: str):
         assert reply.status_code == 200
         assert f'<html lang="{given}">' in reply.text
         assert reply.headers["Content-Language"] == given
-        assert {"Accept-Language", "Cookie"} == set(reply.headers["Vary"].split(", "))
+        assert {"Accept-Language", "Cookie", "Accept-Encoding"} == set(re.split(", *", reply.headers["Vary"]))
+
+
+@pytest.mark.parametrize("page", ["/", "/voila/render/outlook.ipynb"])
+def test_pages_go_compressed_to_whoever_takes_that(server: str, page: str):
+    plain = requests.get(server + page, headers={"Accept-Encoding": "identity"}, timeout=60)
+    assert "Content-Encoding" not in plain.headers
+    with requests.get(server + page, headers={"Accept-Encoding": "gzip"}, timeout=60, stream=True) as reply:
+        assert reply.headers["Content-Encoding"] == "gzip"
+        assert len(reply.raw.read()) < 0.5 * len(plain.content)
 
 
 def test_language_that_was_chosen_stays(server: str):

@@ -75,6 +75,10 @@ class Reports(Voila):
     def _beside_the_project(self) -> list[str]:
         return [str(paths.ROOT), *jupyter_config_path()]
 
+    def init_settings(self) -> dict[str, Any]:
+        """Voila's, and pages go compressed: a report is half a megabyte, a tenth of that so."""
+        return super().init_settings() | {"compress_response": True}
+
     def setup_template_dirs(self) -> None:
         """Ours comes before Voila's of the same name."""
         super().setup_template_dirs()
