@@ -22,7 +22,7 @@ test-engines: $(ready) ## Run the tests of other engines than DuckDB: a PostgreS
 	@uv pip install --python .venv/bin/python --quiet --require-hashes -r deploy/warehouse.txt
 	@pytest -m engines
 
-test-deploy: $(ready) ## Read what GitHub, GitLab and other hosts are given as they would (npm; check-jsonschema)
+test-deploy: $(ready) ## Read what GitHub and GitLab are given as they would (npm; check-jsonschema), and run the DAG in an Airflow of its own
 	@uv pip install --python .venv/bin/python --quiet --require-hashes -r deploy/validators.txt
 	@pytest -m deploy
 
@@ -68,6 +68,7 @@ lint: $(ready) ## Format and check the code
 lock: $(ready) ## Resolve the dependencies again: requirements.txt, what the image holds of it, the extras, and environment.yml
 	@$(compile) --extra s3 --extra gs --extra dev --upgrade --output-file requirements.txt pyproject.toml
 	@for group in build celery service validators warehouse; do $(compile) --group $$group --constraints requirements.txt --upgrade --output-file deploy/$$group.txt || exit; done
+	@$(compile) --group airflow --upgrade --output-file deploy/airflow.txt
 	@python deploy/environment.py
 
 help: ## This list
