@@ -126,6 +126,24 @@ def worker(beat: bool, when: str) -> None:
 
 
 @main.command()
+@click.argument("years", nargs=-1, required=True, type=int, metavar="YEAR...")
+@click.option("--flow", type=click.Choice(["imports", "exports"]), help="Only this one.")
+@click.option("--to", "folder", type=click.Path(file_okay=False, path_type=Path), help="[default: data/comexstat]")
+@click.option("--from", "base", metavar="ADDRESS", envvar="VINDIMA_COMEXSTAT", show_envvar=True,
+              help="Another site with the same files.  [default: https://balanca.economia.gov.br]")  # fmt: skip
+@click.option("--again", is_flag=True, help="Also what is there and whole.")
+def comexstat(years: tuple[int, ...], flow: str | None, folder: Path | None, base: str | None, again: bool) -> None:
+    """Fetch Comex Stat's files of whole years of trade (EXP_2024.csv, …), for `vindima microdata`."""
+    from vindima import paths
+    from vindima.ingestion import comexstat
+
+    folder = folder or paths.COMEXSTAT
+    for line in comexstat.fetch(years, folder, [flow] if flow else None, base or comexstat.SITE, again):
+        click.echo(line)
+    click.echo(f"next: vindima microdata {folder}/*.csv")
+
+
+@main.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--flow", type=click.Choice(["imports", "exports"]), help="Of files that do not tell it themselves.")
 @click.option("--to", "folder", type=click.Path(file_okay=False, path_type=Path), help="[default: data/microdata]")

@@ -92,14 +92,14 @@ def monthly_sums(paths: Iterable[Path], flow: str | None = None, memory: str = M
     """`flow, product, country, year, month, quantity_kg, value_usd` summed from micro-data, sorted by key.
 
     Lines whose code is of no product in `PRODUCTS` are left out. `flow` is that of files which do not tell it
-    themselves. `memory` is what DuckDB may hold, as it writes it (`"2GB"`). Raises VindimaError that names the file
-    and what was expected: for a file that is not there or of no known shape, a line with an unknown country, a code
-    that is none, a month that is none, a weight or value that is no number of 0 or more; and where no line is of a
-    product.
+    themselves. `memory` is what DuckDB may hold, as it writes it (`"2GB"`). Comex Stat's table of countries is no
+    data and may be among the paths, as `*.csv` gives them. Raises VindimaError that names the file and what was
+    expected: for a file that is not there or of no known shape, a line with an unknown country, a code that is none,
+    a month that is none, a weight or value that is no number of 0 or more; and where no line is of a product.
     """
-    sources = [_source(path, flow) for path in paths]
+    sources = [_source(path, flow) for path in paths if path.name != COMEXSTAT_COUNTRIES]
     if not sources:
-        raise VindimaError("micro-data: expected at least one file, got none")
+        raise VindimaError(f"micro-data: expected at least one file beside {COMEXSTAT_COUNTRIES}, got none")
     try:
         connection = ibis.duckdb.connect(memory_limit=memory)
     except duckdb.Error as error:

@@ -37,3 +37,15 @@ class Reply:
             "sha256": self.sha256,
             "bytes": len(self.data),
         } | {name: value for name, value in validators.items() if value}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What the source answered at a site-relative `address`, where it stands in a file; bytes are counted."""
+
+    address: str
+    sha256: str
+    bytes: int
+    retrieved_at: str
+    etag: str | None = None
+    last_modified: str | None = None

@@ -1,14 +1,17 @@
 """Polite HTTP with one site: few connections, a limited rate, robots.txt, and asking again for what may heal."""
 
+import hashlib
 import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import version
+from pathlib import Path
 from typing import Protocol, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -21,12 +24,13 @@ from urllib3 import Retry
 from urllib3.exceptions import HTTPError, InvalidHeader, NewConnectionError
 
 from vindima.errors import VindimaError
-from vindima.ingestion.reply import Reply, WrongReply
+from vindima.ingestion.reply import Reply, Stored, WrongReply
 
 USER_AGENT = f"Vindima/{version('vindima')} (research on Brazilian wine statistics; reads at a low rate)"
 CONNECTIONS = 4
 TIMEOUTS = (10, 60)  # seconds to connect, seconds without a byte
 DEADLINE = 300  # seconds for one whole reply
+DOWNLOAD_DEADLINE = 3600  # seconds for one that is written to a file, of a hundred megabytes or so
 RETRIES = 5  # after time-outs, broken and wrong replies, 429 and 5xx
 BACKOFF = 1.0  # seconds before the first retry; doubles, with as much again at random
 LONGEST_WAIT = 300  # seconds; a site that asks to be left alone for longer is left alone
@@ -67,11 +71,16 @@ class Session:
     """Answers of one site, over at most four connections and `requests_per_second` requests (None: no limit).
 
     What is good is kept in `stock`, and what is there and fresh is not asked for. Use it as a context manager: it
-    reads robots.txt first, and leaving it stops what is under way. `now` stamps the replies.
+    reads robots.txt first, and leaving it stops what is under way. `now` stamps the replies. From a site that is
+    asked over https nothing is read without it, wherever it redirects to.
     """
 
     def __init__(
-        self, base: str, stock: Stock, requests_per_second: float | None = None, now: Callable[[], str] = utc_now
+        self,
+        base: str,
+        stock: Stock | None = None,
+        requests_per_second: float | None = None,
+        now: Callable[[], str] = utc_now,
     ) -> None:
         if requests_per_second is not None and not requests_per_second > 0:
             raise VindimaError(
@@ -87,6 +96,8 @@ class Session:
         self._http.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         for scheme in ("http://", "https://"):
             self._http.mount(scheme, HTTPAdapter(pool_maxsize=CONNECTIONS, pool_block=True))
+        if self.base.startswith("https://"):
+            del self._http.adapters["http://"]
         self._robots = Protego.parse("")
         self._pause = 1 / requests_per_second if requests_per_second else 0.0
         self._next_request = 0.0
@@ -140,23 +151,95 @@ class Session:
             yield result
 
     def _read(self, address: str, reader: Callable[[bytes], T]) -> tuple[Reply, T]:
-        if reply := self._stock.fresh(address):
+        stock = self._stock
+        if stock and (reply := stock.fresh(address)):
             try:
                 return reply, reader(reply.data)
             except VindimaError:
                 pass
-        if not self._robots.can_fetch(f"{self.base}/{address}", USER_AGENT):
-            raise VindimaError(f"{self.base}/robots.txt does not allow {address} to be read")
+        self._refuse_where_robots_may_not(address)
 
         def ask() -> tuple[Reply, T]:
-            reply = self._ask(address, self._stock.earlier(address))
+            reply = self._ask(address, stock.earlier(address) if stock else None)
             if not reply.data.strip():
                 raise _AskAgain(f"{self.base}/{address}: expected a reply, got an empty one")
             return reply, reader(reply.data)
 
         reply, result = self._insist(ask)
-        self._stock.keep(reply)
+        if stock:
+            stock.keep(reply)
         return reply, result
+
+    def download(
+        self, address: str, path: Path, check: Callable[[Path], None], earlier: Stored | None = None
+    ) -> Stored:
+        """The reply at a site-relative address, written to `path` as it comes, so that it may be larger than memory.
+
+        It is written aside, read by `check`, and only then takes the place of what is there. Asks again as `read`
+        does where the reply breaks off, or `check` calls it a `WrongReply`; of one that broke off only the rest,
+        where the site can give that. `earlier` tells what stands at `path`: where the site says that it is still so,
+        it stays, and `earlier` comes back with the time of now. Raises VindimaError as `read` does; then `path` is
+        as it was.
+        """
+        self._refuse_where_robots_may_not(address)
+        aside = path.with_name(f".{path.name}.new")
+        part_of: list[str] = []
+
+        def ask() -> Stored:
+            headers = {"Accept-Encoding": "identity"}
+            if begun := aside.stat().st_size if part_of else 0:
+                headers |= {"Range": f"bytes={begun}-", "If-Range": part_of[0]}
+            elif earlier:
+                headers |= _conditions(earlier)
+            with self._answer(address, headers) as response:
+                where = f"{self.base}/{address}"
+                if earlier and response.status_code == 304:
+                    aside.unlink(missing_ok=True)
+                    return replace(earlier, retrieved_at=self._now())
+                given = response.headers.get("Content-Range", "")
+                rest = begun and response.status_code == 206 and given.startswith(f"bytes {begun}-")
+                if begun and not rest and response.status_code in (206, 416):
+                    part_of.clear()
+                    raise _AskAgain(f"{where}: expected its bytes from {begun} on, got {given or 'others'}")
+                if response.status_code != 200 and not rest:
+                    raise self._refusal(where, response)
+                tag, modified = (response.headers.get(name) for name in ("ETag", "Last-Modified"))
+                if not rest:
+                    aside.write_bytes(b"")
+                    part_of[:] = [tag] if tag and not tag.startswith("W/") else []
+                with aside.open("ab") as file, self._counting_bytes(path.name, response) as count:
+                    for part in _parts(where, response, DOWNLOAD_DEADLINE):
+                        file.write(part)
+                        count(len(part))
+            part_of.clear()
+            check(aside)
+            with aside.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            return Stored(address, digest, aside.stat().st_size, self._now(), tag, modified)
+
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stored = self._insist(ask)
+            if aside.exists():
+                aside.replace(path)
+        except OSError as error:
+            raise VindimaError(f"{path}: cannot be written: {error.strerror}") from None
+        finally:
+            aside.unlink(missing_ok=True)
+        self._progress.update()
+        return stored
+
+    @contextmanager
+    def _counting_bytes(self, name: str, response: requests.Response) -> Iterator[Callable[[int], object]]:
+        """A bar of the bytes that came; yields what adds to it."""
+        total = int(response.headers.get("Content-Length", 0)) or None
+        hidden = self._progress.disable
+        with tqdm(desc=name, total=total, unit="B", unit_scale=True, leave=False, disable=hidden) as bar:
+            yield bar.update
+
+    def _refuse_where_robots_may_not(self, address: str) -> None:
+        if not self._robots.can_fetch(f"{self.base}/{address}", USER_AGENT):
+            raise VindimaError(f"{self.base}/robots.txt does not allow {address} to be read")
 
     def _insist(self, ask: Callable[[], T]) -> T:
         """What `ask` gives, at the latest after `RETRIES` retries."""
@@ -167,21 +250,29 @@ class Session:
 
     def _ask(self, address: str, earlier: Reply | None = None) -> Reply:
         """One request; `earlier` itself, with the time of now, where the site says that it is still so."""
-        headers = {"If-None-Match": earlier.etag, "If-Modified-Since": earlier.last_modified} if earlier else {}
+        where = f"{self.base}/{address}"
+        with self._answer(address, _conditions(earlier) if earlier else {}) as response:
+            if earlier and response.status_code == 304:
+                return replace(earlier, retrieved_at=self._now(), status=304)
+            if response.status_code != 200:
+                raise self._refusal(where, response)
+            data = b"".join(_parts(where, response, DEADLINE))
+        validators = (response.headers.get(name) for name in ("ETag", "Last-Modified"))
+        return Reply(address, data, self._now(), 200, *validators)
+
+    @contextmanager
+    def _answer(self, address: str, headers: dict[str, str]) -> Iterator[requests.Response]:
+        """What the site answers, its body still to come; a break while that is read is a VindimaError, too."""
         self._wait_for_turn()
         where = f"{self.base}/{address}"
         try:
             with self._http.get(where, headers=headers, timeout=TIMEOUTS, stream=True) as response:
-                if earlier and response.status_code == 304:
-                    return replace(earlier, retrieved_at=self._now(), status=304)
-                if response.status_code != 200:
-                    raise self._refusal(where, response)
-                data = _body(where, response)
+                yield response
+        except requests.exceptions.InvalidSchema:
+            raise VindimaError(f"{where}: expected an answer over https, got a redirect to what is not") from None
         except (requests.RequestException, HTTPError) as error:
             sentence = f"{self.base} cannot be reached ({address}): {_reason(error)}"
             raise (_AskAgain(sentence) if _may_heal(error) else VindimaError(sentence)) from None
-        validators = (response.headers.get(name) for name in ("ETag", "Last-Modified"))
-        return Reply(address, data, self._now(), 200, *validators)
 
     def _refusal(self, where: str, response: requests.Response) -> VindimaError:
         sentence = f"{where}: expected status 200, got {response.status_code} {response.reason}"
@@ -230,15 +321,19 @@ def _wait(state: tenacity.RetryCallState) -> float:
     return (tenacity.wait_exponential(BACKOFF) + tenacity.wait_random(0, BACKOFF))(state)
 
 
-def _body(where: str, response: requests.Response) -> bytes:
-    """The whole body, as it comes; `DEADLINE` ends one that drips."""
-    until = time.monotonic() + DEADLINE
-    parts = []
+def _conditions(earlier: Reply | Stored) -> dict[str, str]:
+    """The headers that ask for a reply only where it is another than `earlier`."""
+    validators = {"If-None-Match": earlier.etag, "If-Modified-Since": earlier.last_modified}
+    return {name: value for name, value in validators.items() if value}
+
+
+def _parts(where: str, response: requests.Response, seconds: float) -> Iterator[bytes]:
+    """The body, as it comes; after so many seconds one that drips is ended."""
+    until = time.monotonic() + seconds
     while part := response.raw.read1(1 << 16, decode_content=True):
-        parts.append(part)
+        yield part
         if time.monotonic() > until:
-            raise _AskAgain(f"{where}: expected the whole reply within {DEADLINE} s, got a part of it")
-    return b"".join(parts)
+            raise _AskAgain(f"{where}: expected the whole reply within {seconds} s, got a part of it")
 
 
 def _may_heal(error: Exception) -> bool:
