@@ -18,8 +18,8 @@ test-services: $(ready) ## Run the slower tests: a browser (chromium), the image
 	@uv pip install --python .venv/bin/python --quiet --require-hashes -r deploy/celery.txt
 	@pytest -m services
 
-test-engines: $(ready) ## Run the tests of other engines than DuckDB: a PostgreSQL server (Debian's postgresql) of their own, BigQuery's language
-	@uv pip install --python .venv/bin/python --quiet --require-hashes -r deploy/warehouse.txt
+test-engines: $(ready) ## Run the tests of other engines than DuckDB: a PostgreSQL server (Debian's postgresql) and a Spark cluster (openjdk-17-jre-headless) of their own, BigQuery's language
+	@uv pip install --python .venv/bin/python --quiet --require-hashes -r deploy/warehouse.txt -r deploy/spark.txt
 	@pytest -m engines
 
 test-deploy: $(ready) ## Read what GitHub and GitLab are given as they would (npm; check-jsonschema), and run the DAG in an Airflow of its own
@@ -67,7 +67,7 @@ lint: $(ready) ## Format and check the code
 
 lock: $(ready) ## Resolve the dependencies again: requirements.txt, what the image holds of it, the extras, and environment.yml
 	@$(compile) --extra s3 --extra gs --extra dev --upgrade --output-file requirements.txt pyproject.toml
-	@for group in build celery service validators warehouse; do $(compile) --group $$group --constraints requirements.txt --upgrade --output-file deploy/$$group.txt || exit; done
+	@for group in build celery service spark validators warehouse; do $(compile) --group $$group --constraints requirements.txt --upgrade --output-file deploy/$$group.txt || exit; done
 	@$(compile) --group airflow --upgrade --output-file deploy/airflow.txt
 	@python deploy/environment.py
 

@@ -123,13 +123,14 @@ def test_extra_of_celery_is_locked_beside_the_lock_and_agrees_with_it():
     assert "redis" in set(locked(held)) - set(locked()), "the extra adds the client of Redis"
 
 
-def test_what_speaks_to_other_engines_stands_beside_the_lock_and_never_against_it():
-    held = locked(locked_for("warehouse"))
-    assert {Requirement(line).name for line in GROUPS["warehouse"]} <= held.keys()
-    assert GROUPS["warehouse"][0] in PROJECT["optional-dependencies"]["warehouse"]
+@pytest.mark.parametrize("group", ["warehouse", "spark"])
+def test_what_speaks_to_other_engines_stands_beside_the_lock_and_never_against_it(group: str):
+    held = locked(locked_for(group))
+    assert {Requirement(line).name for line in GROUPS[group]} <= held.keys()
+    assert GROUPS[group][0] in PROJECT["optional-dependencies"][group]
     for name in held.keys() & locked().keys():
         assert {str(one.specifier) for one in held[name]} <= {str(one.specifier) for one in locked()[name]}
-    for line in locked_for("warehouse").splitlines():
+    for line in locked_for(group).splitlines():
         assert line.endswith("\\") or "--hash=sha256:" in line
 
 
