@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.conftest import ROOT
-from tests.test_pipeline import STAGES
 from tests.test_unattended import AFTER, root, up_to  # noqa: F401
 from vindima import runs
 from vindima.ingestion import figures, mirror
@@ -76,7 +76,8 @@ def test_news_go_through_every_stage_and_no_news_end_at_once(
 ):
     project: Path = request.getfixturevalue("root")
     figures.save(up_to(AFTER), [], tmp_path / "figures")
-    after = [f"pipeline.{stage}" for stage in STAGES if stage not in ("check", "collect")]
+    stages = yaml.safe_load((project / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    after = [f"pipeline.{stage}" for stage in stages if stage not in ("check", "collect")]
     with mirror.running(tmp_path / "figures") as source:
         airflow = Airflow(environment, tmp_path / "airflow", project, source)
         news = airflow.run("2026-03-02")
