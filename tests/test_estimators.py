@@ -9,8 +9,9 @@ from sktime.utils.estimator_checks import check_estimator
 from vindima.forecasting import joint
 from vindima.forecasting.joint import JointLevels
 from vindima.forecasting.level import LocalLevel
+from vindima.forecasting.seasonal import SeasonalLevel
 
-ESTIMATORS = pytest.mark.parametrize("estimator", [LocalLevel, JointLevels])
+ESTIMATORS = pytest.mark.parametrize("estimator", [LocalLevel, JointLevels, SeasonalLevel])
 
 
 @pytest.mark.services

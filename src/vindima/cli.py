@@ -169,6 +169,26 @@ def nowcast(table: Path | None) -> None:
     click.echo(nowcast.run(table or paths.MICRODATA / "monthly.parquet"))
 
 
+@main.command("forecast-months")
+@click.argument("table", required=False, type=click.Path(dir_okay=False, path_type=Path))
+def forecast_months(table: Path | None) -> None:
+    """The prices of the next twelve months, from TABLE (monthly.parquet of `vindima microdata`), and how such did."""
+    from vindima import paths
+    from vindima.forecasting import seasonal
+
+    click.echo(seasonal.run(table or paths.MICRODATA / "monthly.parquet"))
+
+
+@main.command("forecast-years")
+@click.argument("table", required=False, type=click.Path(dir_okay=False, path_type=Path))
+def forecast_years(table: Path | None) -> None:
+    """The prices of the next five years, from TABLE (yearly.parquet of `vindima microdata`)."""
+    from vindima import paths
+    from vindima.forecasting import yearly
+
+    click.echo(yearly.run(table or paths.MICRODATA / "yearly.parquet"))
+
+
 @main.command()
 @click.option("--offline", is_flag=True, help="Leave out what needs a network: the DVC remote, the lake, the source.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
