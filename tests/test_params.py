@@ -97,7 +97,7 @@ def test_limits_are_those_of_the_code_that_works_with_them():
         ("tidy.corrections", ["all"], r"expected all or confirmed or none, got \['all'\]"),
         ("prices.base_year", 1994, r"expected a year from 1995 \(the first in reais\) to 2023, .*, got 1994"),
         ("prices.base_year", 2024, "expected a year from 1995 .* to 2023, the newest of trade, got 2024"),
-        ("prices.engine", "spark", "expected duckdb, got 'spark'"),
+        ("prices.engine", "dask", "expected duckdb or spark, got 'dask'"),
         ("backtest.first_cutoff", None, "expected a year, got null"),
         ("backtest.first_cutoff", 1976, "expected a year from 1977 .* to 2022, 1 year before the newest .* got 1976"),
         ("backtest.first_cutoff", 2023, "expected a year from 1977 .* to 2022, 1 year before the newest .* got 2023"),
@@ -192,7 +192,7 @@ def test_value_that_is_no_yaml_is_named(text: str):
 
 
 def test_every_defect_has_a_line(project: Path):
-    text = "colect: {}\ncollect: null\ndata: {last_year: 1990}\nprices: {engine: spark}\nforecast: {horizon: 50}\n"
+    text = "colect: {}\ncollect: null\ndata: {last_year: 1990}\nprices: {engine: dask}\nforecast: {horizon: 50}\n"
     (project / "params.yaml").write_text(text)
     names = [line.split(": ")[1] for line in refused(project)]
     assert sorted(names) == [

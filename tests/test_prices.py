@@ -89,9 +89,9 @@ def test_price_that_rests_on_a_corrected_figure_is_marked_and_so_is_its_total(tr
     }
 
 
-def test_engine_of_a_later_version_is_refused(trade: pd.DataFrame):
-    with pytest.raises(VindimaError, match=r"prices\.engine: expected duckdb"):
-        prices(trade, RATES, LEVELS, None, "spark")
+def test_unknown_engine_is_refused(trade: pd.DataFrame):
+    with pytest.raises(VindimaError, match=r"prices\.engine: expected duckdb or spark, got 'dask'"):
+        prices(trade, RATES, LEVELS, None, "dask")
 
 
 @pytest.mark.parametrize("base_year", [1994, 2002, 0])

@@ -4,6 +4,7 @@
 """
 
 import gc
+import re
 import shutil
 import threading
 import time
@@ -19,8 +20,9 @@ import pytest
 from tests import clusters
 from tests.conftest import ROOT
 from tests.servers import free_port
+from vindima import params
 from vindima.errors import VindimaError
-from vindima.etl import enrichment, prices, schemas, spark
+from vindima.etl import enrichment, microdata, prices, schemas, spark
 from vindima.forecasting import models, parallel
 
 engines = pytest.mark.engines
@@ -76,6 +78,16 @@ def stored() -> dict[str, pd.DataFrame]:
     return {"trade": trade, "exchange_rates": rates, "price_levels": levels}
 
 
+@engines
+def test_stage_of_prices_runs_on_spark_where_the_parameter_says_so(cluster: clusters.Cluster, tmp_path: Path):
+    made, expected = (
+        prices.run(ROOT / "data" / "tidy", ROOT / "data" / "figures", tmp_path / engine, None, engine)
+        for engine in ("spark", "duckdb")
+    )
+    assert_equal_prices(made, expected)
+    assert_equal_prices(schemas.read(tmp_path / "spark" / "prices.parquet"), expected)
+
+
 def few() -> dict[str, pd.DataFrame]:
     """A total with and without a price, a corrected figure, a year without a rate, an unknown country."""
     trade = {
@@ -109,6 +121,54 @@ def assert_equal_prices(found: pd.DataFrame, expected: pd.DataFrame) -> None:
 def test_prices_are_those_of_duckdb(cluster: clusters.Cluster, tables):
     made, expected = (on(tables(), prices.prices_in_every_money, 2023) for on in (spark.on_spark, prices.on_duckdb))
     assert_equal_prices(made, expected)
+
+
+def lines(folder: Path, **other: object) -> Path:
+    """Five thousand lines of micro-data in parquet, `other` in place of their last."""
+    random = np.random.default_rng(24)
+    table = pd.DataFrame(
+        {
+            "flow": random.choice(["imports", "exports"], 5000),
+            "ncm": random.choice([22042100, 22041010, 8061000, 12019000], 5000),
+            "country": random.choice(["CHL", "ARG", "PRY"], 5000),
+            "year": random.integers(2020, 2024, 5000),
+            "month": random.integers(1, 13, 5000),
+            "kg": random.gamma(1, 100, 5000),
+            "usd": random.gamma(1, 300, 5000),
+        }
+    )
+    for name, value in other.items():
+        table.loc[4999, name] = value
+    path = folder / "lines.parquet"
+    table.to_parquet(path)
+    return path
+
+
+@engines
+def test_micro_data_is_summed_as_by_duckdb(cluster: clusters.Cluster, tmp_path: Path):
+    texts = tmp_path / "texts.parquet"
+    pd.read_parquet(lines(tmp_path)).astype(str).to_parquet(texts)
+    made, expected = (microdata.monthly_sums([lines(tmp_path), texts], engine=one) for one in ("spark", "duckdb"))
+    assert len(expected) > 800
+    pd.testing.assert_frame_equal(made, expected, rtol=1e-9, atol=0)
+
+
+@engines
+@pytest.mark.parametrize("wrong", [{"month": 13}, {"country": "XXX"}, {"kg": -1.0}, {"ncm": 123456789}])
+def test_line_of_micro_data_that_is_wrong_is_named_as_by_duckdb(on_this_machine: None, tmp_path: Path, wrong: dict):
+    path, said = lines(tmp_path, **{"ncm": 22042100} | wrong), []
+    for engine in ("duckdb", "spark"):
+        with pytest.raises(VindimaError, match=r"^lines\.parquet: expected") as error:
+            microdata.monthly_sums([path], engine=engine)
+        said.append(str(error.value))
+    assert said[0] == said[1]
+
+
+def test_micro_data_that_spark_would_read_otherwise_is_refused(tmp_path: Path):
+    path = tmp_path / "EXP_2024.csv"
+    path.write_text("flow,ncm,country,year,month,kg,usd\n")
+    with pytest.raises(VindimaError, match=r"EXP_2024\.csv: Spark sums parquet alone"):
+        microdata.monthly_sums([path], engine="spark")
 
 
 def many(series: int, years: int = 25) -> pd.DataFrame:
@@ -213,6 +273,12 @@ def test_cluster_without_a_free_worker_is_said_so(cluster: clusters.Cluster, mon
 
 
 @engines
+def test_master_that_spark_does_not_know_is_one_line(on_this_machine: None, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("VINDIMA_SPARK", "nonsense")
+    assert re.fullmatch(r"Spark at nonsense: .*Could not parse Master URL.*", refused())
+
+
+@engines
 def test_what_spark_cannot_do_is_one_line(on_this_machine: None):
     with pytest.raises(VindimaError, match=r"^Spark at local\[2\]: [^\n]*nowhere[^\n]*$"), spark.session() as session:
         session.table("nowhere").count()
@@ -227,6 +293,12 @@ def refused() -> str:
 def test_missing_pyspark_is_one_sentence(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(spark, "find_spec", lambda name: None)
     assert refused() == 'Spark: PySpark is not installed here; it comes with `pip install "vindima[spark]"`'
+
+
+def test_missing_pyspark_is_found_before_any_stage_runs(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(spark, "find_spec", lambda name: None)
+    with pytest.raises(VindimaError, match=r"^prices\.engine: PySpark is not installed here"):
+        params.read(ROOT, {"prices.engine": "spark"})
 
 
 def test_missing_java_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

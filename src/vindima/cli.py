@@ -148,13 +148,15 @@ def comexstat(years: tuple[int, ...], flow: str | None, folder: Path | None, bas
 @click.option("--flow", type=click.Choice(["imports", "exports"]), help="Of files that do not tell it themselves.")
 @click.option("--to", "folder", type=click.Path(file_okay=False, path_type=Path), help="[default: data/microdata]")
 @click.option("--memory", default="2GB", show_default=True, help="What DuckDB may hold while it sums.")
-def microdata(files: tuple[Path, ...], flow: str | None, folder: Path | None, memory: str) -> None:
+@click.option("--engine", type=click.Choice(["duckdb", "spark"]), default="duckdb", show_default=True,
+              help="What sums: DuckDB, or Spark at the master of VINDIMA_SPARK (parquet alone).")  # fmt: skip
+def microdata(files: tuple[Path, ...], flow: str | None, folder: Path | None, memory: str, engine: str) -> None:
     """Sum trade micro-data (CSV or parquet, Comex Stat's own too) to monthly and yearly unit values."""
     from vindima import paths
     from vindima.etl import microdata
 
     folder = folder or paths.MICRODATA
-    made = microdata.run(files, folder, flow, memory)
+    made = microdata.run(files, folder, flow, memory, engine)
     click.echo(microdata.summary(made["monthly"]))
     click.echo(f"{', '.join(f'{name}.parquet' for name in made)} in {folder}")
 

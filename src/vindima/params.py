@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from vindima.errors import VindimaError
+from vindima.etl import spark
 from vindima.forecasting.eligibility import TOTAL_YEARS
 from vindima.ingestion import catalogue, figures, raw_zone
 from vindima.series import FIRST_YEAR_IN_REAIS
@@ -79,7 +80,7 @@ PARAMETERS: dict[str, Parameter] = {
     "data.last_year": _YEAR.or_null(),
     "tidy.corrections": _one_of("all", "confirmed", "none"),
     "prices.base_year": _YEAR.or_null(),
-    "prices.engine": _one_of("duckdb"),
+    "prices.engine": _one_of("duckdb", "spark"),
     "backtest.first_cutoff": _YEAR,
     "backtest.last_cutoff": _YEAR.or_null(),
     "backtest.horizons": Parameter(
@@ -117,6 +118,8 @@ def read(root: Path, instead: Mapping[str, Any] | None = None) -> dict[str, Any]
             defects[name] = f"expected {parameter.expected}, got {_shown(values[name])}"
         elif name not in values and name.partition(".")[0] not in defects:
             defects[name] = f"expected {parameter.expected}, got nothing"
+    if values.get("prices.engine") == "spark" and (lacks := spark.missing()):
+        defects["prices.engine"] = lacks
     if all(name in values and name not in defects for name in TOGETHER):
         years = trade_years(values["collect.source"], root)
         defects |= _misfits(values, years or range(catalogue.FIRST_YEAR, 10_000), known=years is not None)

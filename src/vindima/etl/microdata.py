@@ -23,7 +23,7 @@ from ibis import _
 from ibis.backends.duckdb import Backend as Connection
 
 from vindima.errors import VindimaError
-from vindima.etl import prices, schemas
+from vindima.etl import prices, schemas, spark
 from vindima.etl.countries import country_code
 from vindima.series import FLOWS, NOT_COUNTRIES
 
@@ -88,33 +88,23 @@ Source = tuple[Path, Shape, str | None]
 """A file, its shape, and the flow of its lines where no column tells it."""
 
 
-def monthly_sums(paths: Iterable[Path], flow: str | None = None, memory: str = MEMORY) -> pd.DataFrame:
+def monthly_sums(
+    paths: Iterable[Path], flow: str | None = None, memory: str = MEMORY, engine: str = "duckdb"
+) -> pd.DataFrame:
     """`flow, product, country, year, month, quantity_kg, value_usd` summed from micro-data, sorted by key.
 
     Lines whose code is of no product in `PRODUCTS` are left out. `flow` is that of files which do not tell it
-    themselves. `memory` is what DuckDB may hold, as it writes it (`"2GB"`). Comex Stat's table of countries is no
-    data and may be among the paths, as `*.csv` gives them. Raises VindimaError that names the file and what was
-    expected: for a file that is not there or of no known shape, a line with an unknown country, a code that is none,
-    a month that is none, a weight or value that is no number of 0 or more; and where no line is of a product.
+    themselves. Comex Stat's table of countries is no data and may be among the paths, as `*.csv` gives them.
+    `engine` is `duckdb`, which may hold `memory`, as it writes it (`"2GB"`), or `spark`, which reads
+    parquet alone and adds up in another order, so that a sum may differ in its last digits. Raises VindimaError that
+    names the file and what was expected: for a file that is not there or of no known shape, a line with an unknown
+    country, a code that is none, a month that is none, a weight or value that is no number of 0 or more; where no
+    line is of a product; and where Spark cannot be had.
     """
     sources = [_source(path, flow) for path in paths if path.name != COMEXSTAT_COUNTRIES]
     if not sources:
         raise VindimaError(f"micro-data: expected at least one file beside {COMEXSTAT_COUNTRIES}, got none")
-    try:
-        connection = ibis.duckdb.connect(memory_limit=memory)
-    except duckdb.Error as error:
-        raise VindimaError(f"micro-data: DuckDB takes no memory of {memory!r}: {_first_line(error)}") from error
-    try:
-        parts = [_lines(connection, source, number) for number, source in enumerate(sources)]
-        lines = ibis.union(*parts) if len(parts) > 1 else parts[0]
-        summed = connection.to_pandas(sums(lines))
-        if summed["wrong"].any():
-            raise VindimaError(_what_is_wrong(connection, lines))
-    except duckdb.Error as error:
-        names = ", ".join(path.name for path, _shape, _flow in sources)
-        raise VindimaError(f"{names}: DuckDB cannot sum this within {memory}: {_first_line(error)}") from error
-    finally:
-        connection.disconnect()
+    summed = _summed_by_spark(sources) if engine == "spark" else _summed_by_duckdb(sources, memory)
     if summed.empty:
         known = "; ".join(f"{name}: {', '.join(codes)}" for name, codes in PRODUCTS.items())
         names = ", ".join(path.name for path, _shape, _flow in sources)
@@ -123,6 +113,38 @@ def monthly_sums(paths: Iterable[Path], flow: str | None = None, memory: str = M
         )
     typed = summed.drop(columns="wrong").astype({"year": "int16", "month": "int16"})
     return typed.sort_values(list(KEY), ignore_index=True)
+
+
+def _summed_by_duckdb(sources: Sequence[Source], memory: str) -> pd.DataFrame:
+    try:
+        connection = ibis.duckdb.connect(memory_limit=memory)
+    except duckdb.Error as error:
+        raise VindimaError(f"micro-data: DuckDB takes no memory of {memory!r}: {_first_line(error)}") from error
+    try:
+        return _summed(connection, sources)
+    except duckdb.Error as error:
+        names = ", ".join(path.name for path, _shape, _flow in sources)
+        raise VindimaError(f"{names}: DuckDB cannot sum this within {memory}: {_first_line(error)}") from error
+    finally:
+        connection.disconnect()
+
+
+def _summed_by_spark(sources: Sequence[Source]) -> pd.DataFrame:
+    for path, _shape, _flow in sources:
+        if path.suffix != ".parquet":  # what Spark takes for a number, and for a line, is not what DuckDB does
+            raise VindimaError(f"{path}: Spark sums parquet alone: expected a name that ends in .parquet")
+    with spark.session() as session:
+        return _summed(ibis.pyspark.connect(session), sources)
+
+
+def _summed(connection: Connection, sources: Sequence[Source]) -> pd.DataFrame:
+    """`sums` of all lines; VindimaError that names the first of them that is wrong."""
+    parts = [_lines(connection, source, number) for number, source in enumerate(sources)]
+    lines = ibis.union(*parts) if len(parts) > 1 else parts[0]
+    summed = connection.to_pandas(sums(lines))
+    if summed["wrong"].any():
+        raise VindimaError(_what_is_wrong(connection, lines))
+    return summed
 
 
 def _first_line(error: Exception) -> str:
@@ -165,13 +187,13 @@ def unit_values(sums: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def run(
-    paths: Sequence[Path], folder: Path, flow: str | None = None, memory: str = MEMORY
+    paths: Sequence[Path], folder: Path, flow: str | None = None, memory: str = MEMORY, engine: str = "duckdb"
 ) -> dict[str, pd.DataFrame]:
     """Write the tables of `unit_values` of the micro-data in `paths` to `folder`, and return them by name.
 
     Raises what `monthly_sums` does; where one table cannot be made none is written.
     """
-    tables = unit_values(monthly_sums(paths, flow, memory))
+    tables = unit_values(monthly_sums(paths, flow, memory, engine))
     contracts = (schemas.MONTHLY, schemas.YEARLY)
     schemas.write_all((tables[one.name], one, folder / f"{one.name}.parquet") for one in contracts)
     return tables
@@ -235,7 +257,7 @@ def _lines(connection: Connection, source: Source, number: int) -> ibis.Table:
     path, shape, flow = source
     name = f"file_{number}"
     if path.suffix == ".parquet":
-        table = connection.read_parquet(path, table_name=name)
+        table = connection.read_parquet(str(path), table_name=name)
     else:
         # DuckDB would guess from the first lines, and take a line of another width for the header
         columns = dict.fromkeys(next(csv.reader([_header(path)], delimiter=shape.separator)), "VARCHAR")

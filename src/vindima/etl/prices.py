@@ -1,7 +1,7 @@
 """Unit values of trade: what a kilogram cost on average, in US dollars FOB, in reais, and in money of one year.
 
 Vitibrasil publishes no other price. The computation is one ibis expression over the trade table, the exchange rates
-and the price levels, so that the same words run on DuckDB here and on other engines elsewhere.
+and the price levels, so that the same words run on DuckDB here and on Spark, PostgreSQL and BigQuery elsewhere.
 
 Real US$ are deflated by US CPI-U, real reais by the IPCA, both to the average of the base year; reais are dollars at
 the year's average exchange rate. Before 1995 there are none: the real exists since July 1994, after five changes of
@@ -18,7 +18,7 @@ from ibis import _
 
 from vindima import files
 from vindima.errors import VindimaError
-from vindima.etl import enrichment, price_index, schemas
+from vindima.etl import enrichment, price_index, schemas, spark
 from vindima.series import FIRST_YEAR_IN_REAIS, table_names
 
 MEASURES = ("quantity_kg", "value_usd")
@@ -81,11 +81,12 @@ def prices(
 ) -> pd.DataFrame:
     """The price table of the contracts from the tidy trade table and the annual tables of `enrichment`.
 
-    Raises VindimaError for an unknown engine, or a base year in which no real was paid or that is not over (None: the
-    newest year of trade).
+    `engine` is `duckdb` or `spark` (the master of `VINDIMA_SPARK`), which adds up in another order, so that the last
+    digits may differ. Raises VindimaError for an unknown engine, where Spark cannot be had, or for a base year in
+    which no real was paid or that is not over (None: the newest year of trade).
     """
-    if engine != "duckdb":
-        raise VindimaError(f"prices.engine: expected duckdb (the one that this version runs on), got {engine!r}")
+    if engine not in ("duckdb", "spark"):
+        raise VindimaError(f"prices.engine: expected duckdb or spark, got {engine!r}")
     last = int(trade["year"].max())
     first = min(FIRST_YEAR_IN_REAIS, last)
     if base_year is not None and not first <= base_year <= last:
@@ -94,7 +95,8 @@ def prices(
             f"got {base_year}"
         )
     tables = {"trade": trade, "exchange_rates": exchange_rates, "price_levels": price_levels}
-    return schemas.validate(on_duckdb(tables, prices_in_every_money, base_year or last), schemas.PRICES)
+    compute = spark.on_spark if engine == "spark" else on_duckdb
+    return schemas.validate(compute(tables, prices_in_every_money, base_year or last), schemas.PRICES)
 
 
 def index(trade: pd.DataFrame) -> pd.DataFrame:

@@ -16,12 +16,11 @@ from pathlib import Path
 from threading import Timer
 from typing import TYPE_CHECKING
 
-import ibis
-import pandas as pd
-
 from vindima.errors import VindimaError
 
 if TYPE_CHECKING:
+    import ibis
+    import pandas as pd
     from pyspark.sql import SparkSession
 
 SECONDS_TO_CONNECT = 10
@@ -37,8 +36,8 @@ def session() -> Iterator["SparkSession"]:
     takes a task within a minute, and for what Spark itself cannot do.
     """
     master = os.environ.get("VINDIMA_SPARK") or "local[*]"
-    if missing := _missing():
-        raise VindimaError(f"Spark: {missing}")
+    if lacks := missing():
+        raise VindimaError(f"Spark: {lacks}")
     from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
@@ -55,22 +54,24 @@ def session() -> Iterator["SparkSession"]:
             if theirs is None:
                 active.stop()
     except (Py4JError, PySparkException) as error:
-        raise VindimaError(f"Spark at {master}: {_first_line(error)}") from error
+        raise VindimaError(f"Spark at {master}: {_in_a_line(error)}") from error
 
 
 def on_spark(
-    tables: Mapping[str, pd.DataFrame], expression: Callable[..., ibis.Table], *arguments: object
-) -> pd.DataFrame:
+    tables: "Mapping[str, pd.DataFrame]", expression: "Callable[..., ibis.Table]", *arguments: object
+) -> "pd.DataFrame":
     """What `expression` makes of the tables (in their order) and the arguments, computed by Spark.
 
     Raises what `session` does.
     """
+    import ibis
+
     with session() as active:
         return ibis.pyspark.connect(active).to_pandas(expression(*map(ibis.memtable, tables.values()), *arguments))
 
 
-def _missing() -> str | None:
-    """What Spark needs and is not here, with what brings it."""
+def missing() -> str | None:
+    """What Spark needs and is not here, with what brings it; None where all is."""
     if find_spec("pyspark") is None:
         return 'PySpark is not installed here; it comes with `pip install "vindima[spark]"`'
     home = os.environ.get("JAVA_HOME")
@@ -94,7 +95,7 @@ def _started(master: str) -> "SparkSession":
     try:
         made = builder.config("spark.sql.execution.arrow.pyspark.enabled", "true").getOrCreate()
     except PySparkRuntimeError as error:
-        raise VindimaError(f"Spark did not start; it needs Java 17 or newer ({_first_line(error)})") from error
+        raise VindimaError(f"Spark did not start; it needs Java 17 or newer ({_in_a_line(error)})") from error
     if not master.startswith("local"):
         _wait_for_a_worker(made, master)
     return made
@@ -132,5 +133,8 @@ def _wait_for_a_worker(started: "SparkSession", master: str) -> None:
         late.cancel()
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
+def _in_a_line(error: Exception) -> str:
+    """What an error says, without Java's stack; py4j puts a line of its own before what Java said."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    from_java = lines[0].startswith("An error occurred while calling") and len(lines) > 1
+    return lines[1].removeprefix(": ") if from_java else lines[0]
