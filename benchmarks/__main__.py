@@ -4,7 +4,7 @@ import platform
 
 import pandas as pd
 
-from benchmarks import ingestion, pipeline, reports, service
+from benchmarks import fits, ingestion, microdata, pipeline, reports, service
 from vindima.paths import REPORTS
 
 
@@ -14,6 +14,8 @@ def main() -> None:
     for title, module in (
         ("Ingestion", ingestion),
         ("Pipeline", pipeline),
+        ("Micro-data", microdata),
+        ("Forecasts of many series", fits),
         ("Service", service),
         ("Reports", reports),
     ):

@@ -104,7 +104,7 @@ def _run(command: list[str], folder: Path) -> tuple[float, int]:
     process = psutil.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     peak = 0
     while process.poll() is None:
-        peak = max(peak, _resident(process))
+        peak = max(peak, resident(process))
         time.sleep(0.05)
     seconds = time.perf_counter() - start
     if process.returncode:
@@ -112,7 +112,8 @@ def _run(command: list[str], folder: Path) -> tuple[float, int]:
     return seconds, peak
 
 
-def _resident(process: psutil.Process) -> int:
+def resident(process: psutil.Process) -> int:
+    """Resident memory of a process and all its descendants, in bytes."""
     total = 0
     for member in [process, *process.children(recursive=True)]:
         try:
