@@ -18,7 +18,7 @@ test-services: $(ready) ## Run the slower tests: a browser (chromium), the image
 	@uv pip install --python .venv/bin/python --quiet --require-hashes -r deploy/celery.txt
 	@pytest -m services
 
-test-engines: $(ready) ## Run the tests of other engines than DuckDB: a PostgreSQL server (Debian's postgresql) and a Spark cluster (openjdk-17-jre-headless) of their own, BigQuery's language
+test-engines: $(ready) ## Run the tests of other engines than DuckDB: a PostgreSQL server (Debian's postgresql) and a Spark cluster (default-jre-headless) of their own, BigQuery's language
 	@uv pip install --python .venv/bin/python --quiet --require-hashes -r deploy/warehouse.txt -r deploy/spark.txt
 	@pytest -m engines
 
