@@ -117,7 +117,9 @@ def test_ci_runs_the_same_two_commands_in_a_clean_folder():
 
 
 def test_image_is_built_by_the_command_of_the_readme():
-    said = subprocess.run(["make", "--dry-run", "image"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        ["make", "--no-print-directory", "--dry-run", "image"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     assert said.strip() == "docker build -t vindima ."
     for name in ("README.md", "README.pt-BR.md"):
         assert said.strip() in (ROOT / name).read_text(encoding="utf-8")
