@@ -278,7 +278,7 @@ def last_run(states: States, now: datetime, days: float, folder: Path = runs.FOL
 
 def last_refresh(states: States, now: datetime, days: float) -> Finding:
     """Whether the last refresh that worked was of late."""
-    refreshes = [one for one in states if one["refresh"] and one["state"] == "ended"]
+    refreshes = _refreshes(states)
     if not refreshes:
         return Finding("ok", "last refresh", "no run has collected the source: figures are of the bundled vintage")
     worked = next((one for one in refreshes if one["outcome"] in runs.WORKED), None)
@@ -292,8 +292,12 @@ def last_refresh(states: States, now: datetime, days: float) -> Finding:
 
 def _asked(states: States) -> bool:
     """Whether the last refresh that ended took in all that the source had."""
-    refreshes = (one for one in states if one["refresh"] and one["state"] == "ended")
-    return (last := next(refreshes, None)) is not None and last["outcome"] in ("new_data", "nothing_new")
+    return any(one["outcome"] in ("new_data", "nothing_new") for one in _refreshes(states)[:1])
+
+
+def _refreshes(states: States) -> list[Mapping[str, Any]]:
+    """The refreshes that have ended, the newest first."""
+    return [one for one in states if one["refresh"] and one["state"] == "ended"]
 
 
 def _again(state: Mapping[str, Any]) -> str:
