@@ -5,7 +5,7 @@ ARG BASE=python:3.13-slim-trixie
 FROM ${BASE} AS build
 WORKDIR /build
 RUN python3 -m venv tools && python3 -m venv --without-pip /opt/vindima
-COPY deploy/build.txt deploy/service.txt ./
+COPY deploy/locks/build.txt deploy/locks/service.txt ./
 RUN tools/bin/pip install --no-cache-dir --only-binary :all: --require-hashes -r build.txt \
  && tools/bin/pip --python /opt/vindima/bin/python install --no-cache-dir --only-binary :all: --require-hashes -r service.txt
 COPY pyproject.toml README.md LICENSE ./

@@ -15,15 +15,15 @@ test: $(ready) ## Run every test that needs no network
 	@PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 OMP_NUM_THREADS=1 pytest -p xdist.plugin -p _hypothesis_pytestplugin -m "not services and not engines and not deploy and not committed" -n auto --dist loadfile --no-loadscope-reorder
 
 test-services: $(ready) ## Run the slower tests: a browser (chromium), the image (buildah), Postman (npm), Celery (redis-server), 20,000 cases and hostile clients for the service, object stores, the benchmark notebook, sktime's checks
-	@uv pip install --python .venv/bin/python --quiet --require-hashes -r deploy/celery.txt
+	@uv pip install --python .venv/bin/python --quiet --require-hashes -r deploy/locks/celery.txt
 	@pytest -m services
 
 test-engines: $(ready) ## Run the tests of other engines than DuckDB: a PostgreSQL server (Debian's postgresql) and a Spark cluster (default-jre-headless) of their own, BigQuery's language
-	@uv pip install --python .venv/bin/python --quiet --require-hashes -r deploy/warehouse.txt -r deploy/spark.txt
+	@uv pip install --python .venv/bin/python --quiet --require-hashes -r deploy/locks/warehouse.txt -r deploy/locks/spark.txt
 	@pytest -m engines
 
 test-deploy: $(ready) ## Read what GitHub and GitLab are given as they would (npm; check-jsonschema), and run the DAG in an Airflow of its own
-	@uv pip install --python .venv/bin/python --quiet --require-hashes -r deploy/validators.txt
+	@uv pip install --python .venv/bin/python --quiet --require-hashes -r deploy/locks/validators.txt
 	@pytest -m deploy
 
 lab: $(ready) ## Open the notebooks in JupyterLab, notebooks/explore.ipynb first
@@ -67,8 +67,8 @@ lint: $(ready) ## Format and check the code
 
 lock: $(ready) ## Resolve the dependencies again: requirements.txt, what the image holds of it, the extras, and environment.yml
 	@$(compile) --extra s3 --extra gs --extra dev --upgrade --output-file requirements.txt pyproject.toml
-	@for group in build celery service spark validators warehouse; do $(compile) --group $$group --constraints requirements.txt --upgrade --output-file deploy/$$group.txt || exit; done
-	@$(compile) --group airflow --upgrade --output-file deploy/airflow.txt
+	@for group in build celery service spark validators warehouse; do $(compile) --group $$group --constraints requirements.txt --upgrade --output-file deploy/locks/$$group.txt || exit; done
+	@$(compile) --group airflow --upgrade --output-file deploy/locks/airflow.txt
 	@python deploy/environment.py
 
 help: ## This list

@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.deploy,
     pytest.mark.skipif(shutil.which("uv") is None, reason="uv, of the lock, is not on the PATH"),
 ]
-LOCK = ROOT / "deploy" / "airflow.txt"
+LOCK = ROOT / "deploy" / "locks" / "airflow.txt"
 DAG = ROOT / "deploy" / "airflow_dag.py"
 
 

@@ -73,7 +73,7 @@ def test_lock_satisfies_each_range(line: str):
 
 
 def locked_for(group: str) -> str:
-    return (ROOT / "deploy" / f"{group}.txt").read_text(encoding="utf-8")
+    return (ROOT / "deploy" / "locks" / f"{group}.txt").read_text(encoding="utf-8")
 
 
 def hashes(lock: str) -> set[str]:

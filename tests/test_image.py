@@ -63,7 +63,7 @@ def test_service_answers_where_its_own_dependencies_alone_are_installed(
     for command in (
         [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)],
         [sys.executable, "-m", "uv", "venv", "--quiet", "--python", sys.executable, str(tmp_path / "venv")],
-        [sys.executable, "-m", "uv", *install, "--require-hashes", "--requirements", "deploy/service.txt"],
+        [sys.executable, "-m", "uv", *install, "--require-hashes", "--requirements", "deploy/locks/service.txt"],
         [
             sys.executable,
             "-m",
@@ -291,7 +291,7 @@ def test_builder_is_sent_nothing_but_what_the_image_is_made_of(builder: Builder)
     builder("build", "--isolation", "chroot", "--tag", "sent", "--file", everything, builder.folder / "vindima")
     top = Path(builder("mount", builder("from", "sent")))
     sent = {path.relative_to(top).as_posix(): path for path in top.rglob("*") if path.is_file()}
-    first = {"LICENSE", "README.md", "pyproject.toml", "deploy/build.txt", "deploy/service.txt"}
+    first = {"LICENSE", "README.md", "pyproject.toml", "deploy/locks/build.txt", "deploy/locks/service.txt"}
     assert {name for name in sent if not name.startswith(("src/vindima/", "data/served/"))} == first
     assert not [name for name, path in sent.items() if MARK.encode() in path.read_bytes() or "__pycache__" in name]
 

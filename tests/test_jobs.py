@@ -155,7 +155,7 @@ def wait_for(true: Callable[[], object], what: str | Callable[[], str], seconds:
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[Redis]:
-    pytest.importorskip("redis", reason="the extra celery is not installed (deploy/celery.txt)")
+    pytest.importorskip("redis", reason="the extra celery is not installed (deploy/locks/celery.txt)")
     if shutil.which("redis-server") is None:
         pytest.skip("Redis is not installed (Debian's package redis-server)")
     started = Redis(tmp_path / "redis")
@@ -443,7 +443,7 @@ def test_extra_that_is_not_installed_is_said_with_what_installs_it(embedded: Pro
         [sys.executable, "-c", program], cwd=embedded.root, capture_output=True, text=True, check=False,
         env=embedded.environment | {"VINDIMA_BROKER": f"redis://:{PASSWORD}@127.0.0.1/0"},
     )  # fmt: skip
-    install = ".venv/bin/uv pip install --require-hashes -r deploy/celery.txt"
+    install = ".venv/bin/uv pip install --require-hashes -r deploy/locks/celery.txt"
     assert f"needs {missing}, which is not installed here: {install}\n" in said.stderr
     assert PASSWORD not in said.stderr
     assert runs.states(embedded.folder) == []

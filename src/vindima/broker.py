@@ -28,7 +28,7 @@ QUEUE = "vindima"
 PATIENCE = 5
 """Seconds that a broker has to answer."""
 DAY = 24 * 60 * 60
-EXTRA = ".venv/bin/uv pip install --require-hashes -r deploy/celery.txt"
+EXTRA = ".venv/bin/uv pip install --require-hashes -r deploy/locks/celery.txt"
 """The command that installs what the extra `celery` adds."""
 
 

@@ -235,8 +235,7 @@ def queue() -> Finding:
 
         return Finding("ok", "broker", f"{_in_time(broker.reach)} answers")
     except ModuleNotFoundError as error:
-        mend = "uv pip install --require-hashes -r deploy/celery.txt"
-        return Finding("fail", "broker", f"it needs {error.name}, which is not installed here", mend)
+        return Finding("fail", "broker", f"it needs {error.name}, which is not installed here", runs.CELERY)
     except VindimaError as error:
         return Finding("fail", "broker", str(error), "start the broker, or unset VINDIMA_BROKER")
 

@@ -43,6 +43,8 @@ QUEUED = 300
 TRIES = 2
 """How often a run that waited at a broker is begun, where its worker dies in the middle."""
 GIVEN_UP = f"its worker died in the middle, {TRIES} times: it is not begun again"
+CELERY = ".venv/bin/uv pip install --require-hashes -r deploy/locks/celery.txt"
+"""The command that installs what the extra `celery` adds."""
 SECRETS = ("VINDIMA_JWT_SECRET", "PROMETHEUS_MULTIPROC_DIR")
 """What the service has in its environment for itself alone."""
 FAILURE, NEW_DATA = "VINDIMA_ON_FAILURE", "VINDIMA_ON_NEW_DATA"
@@ -225,7 +227,9 @@ def _send(queued: dict[str, Any], folder: Path) -> dict[str, Any]:
             from vindima import broker
         except ModuleNotFoundError as error:
             needs = f"VINDIMA_BROKER needs {error.name}, which is not installed here"
-            raise VindimaError(f"{needs}: .venv/bin/uv pip install --require-hashes -r deploy/celery.txt") from error
+            raise VindimaError(
+                f"{needs}: .venv/bin/uv pip install --require-hashes -r deploy/locks/celery.txt"
+            ) from error
         broker.send(queued["id"])
     except BaseException:
         (folder / "states" / f"{queued['id']}.json").unlink(missing_ok=True)
