@@ -38,8 +38,9 @@ site: $(ready) ## Write the reports as files into site/, for any web server or t
 serve: $(ready) ## Start the service, on http://localhost:8000 (needs VINDIMA_JWT_SECRET)
 	@vindima switch && vindima serve
 
-image: ## Build the image of the service, with the set that make left (docker)
+image: ## Build the images, with the set that make left (docker): the service, and with the whole project beside it
 	@docker build -t vindima .
+	@docker build -t vindima:pipeline --target pipeline .
 
 screenshots: $(ready) ## Take the READMEs' pictures of the reports, in a browser (chromium), from the set that make left
 	@python -m benchmarks.screenshots
@@ -67,6 +68,7 @@ lint: $(ready) ## Format and check the code
 
 lock: $(ready) ## Resolve the dependencies again: requirements.txt, what the image holds of it, the extras, and environment.yml
 	@$(compile) --extra s3 --extra gs --extra dev --upgrade --output-file requirements.txt pyproject.toml
+	@$(compile) --extra s3 --extra gs --constraints requirements.txt --upgrade --output-file deploy/locks/pipeline.txt pyproject.toml
 	@for group in build celery service spark validators warehouse; do $(compile) --group $$group --constraints requirements.txt --upgrade --output-file deploy/locks/$$group.txt || exit; done
 	@$(compile) --group airflow --upgrade --output-file deploy/locks/airflow.txt
 	@python deploy/environment.py

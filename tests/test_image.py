@@ -205,10 +205,8 @@ def to_the_index(folder: Path) -> list[str]:
     return [*volumes, "--volume", f"{folder / 'pip.conf'}:/{MOUNTED[0]}:ro"]
 
 
-@pytest.fixture(scope="module")
-def builder(set_made_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builder]:
-    """The builder that has built the image `vindima` upon `base`."""
-    folder = tmp_path_factory.mktemp("image")
+def built(folder: Path, served: Path, *options: str) -> Iterator[Builder]:
+    """The builder that has built the image `vindima` upon `base` in the folder, which goes at the end."""
     if subprocess.run(["unshare", "--mount", "mount", "--bind", folder, folder], check=False).returncode:
         pytest.xfail("this machine lets nobody mount, root included")
     build = Builder(folder)
@@ -219,14 +217,19 @@ def builder(set_made_once: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         subprocess.run(debian, check=True)
         (folder / "Base").write_text("FROM scratch\nADD base.tar /\n", encoding="utf-8")
         build("build", "--isolation", "chroot", "--tag", "base", "--file", folder / "Base", folder)
-        here = context(folder / "vindima", set_made_once)
-        options = ["--isolation", "chroot", "--format", "docker", "--build-arg", "BASE=localhost/base"]
+        here = context(folder / "vindima", served)
+        options = (*options, "--isolation", "chroot", "--format", "docker", "--build-arg", "BASE=localhost/base")
         build("build", *options, *to_the_index(folder), "--tag", "vindima", here)
         yield build
     finally:
         with contextlib.suppress(AssertionError):
             build("rm", "--all")
         shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def builder(set_made_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builder]:
+    yield from built(tmp_path_factory.mktemp("image"), set_made_once)
 
 
 @pytest.fixture
@@ -250,7 +253,11 @@ def added(builder: Builder) -> dict[str, Path]:
 @pytest.mark.services
 def test_image_says_who_it_runs_as_and_what_it_starts_and_has_no_secret(builder: Builder, container: Container):
     config = builder.config()
-    assert (config["User"], config["Entrypoint"], config["Cmd"]) == ("10001:10001", ["vindima"], ["serve"])
+    assert (config["User"], config["Entrypoint"], config["Cmd"]) == (
+        "10001:10001",
+        ["entrypoint.sh"],
+        ["serve"],
+    )
     assert "HOST=0.0.0.0" in config["Env"]
     assert not [name for name in config["Env"] if re.search("SECRET|PASSWORD|TOKEN|KEY|HOST_CONTRACT", name)]
     labelled = {name.rpartition(".")[2]: label for name, label in config["Labels"].items()}
@@ -291,8 +298,13 @@ def test_builder_is_sent_nothing_but_what_the_image_is_made_of(builder: Builder)
     builder("build", "--isolation", "chroot", "--tag", "sent", "--file", everything, builder.folder / "vindima")
     top = Path(builder("mount", builder("from", "sent")))
     sent = {path.relative_to(top).as_posix(): path for path in top.rglob("*") if path.is_file()}
-    first = {"LICENSE", "README.md", "pyproject.toml", "deploy/locks/build.txt", "deploy/locks/service.txt"}
-    assert {name for name in sent if not name.startswith(("src/vindima/", "data/served/"))} == first
+    first = {"LICENSE", "README.md", "pyproject.toml", "requirements.txt", "params.yaml", "dvc.yaml", "dvc.lock"}
+    first |= {".dvc/config", "deploy/entrypoint.sh"}
+    first |= {f"deploy/locks/{name}.txt" for name in ("build", "service", "pipeline")}
+    folders = ("src/vindima/", "data/served/", "notebooks/", "reports/")
+    folders += tuple(f"data/{name}/" for name in ("figures", "backtest", "benchmark", "published"))
+    assert {name for name in sent if not name.startswith(folders)} == first
+    assert not [name for name in sent if name.startswith("reports/") and name.count("/") > 1]
     assert not [name for name, path in sent.items() if MARK.encode() in path.read_bytes() or "__pycache__" in name]
 
 
@@ -315,6 +327,11 @@ def test_service_can_read_all_of_the_image_and_write_the_folder_of_users_alone(a
 def test_people_are_answered_with_a_token(container: Container, tmp_path: Path):
     environment = {"PORT": str(free_port()), "VINDIMA_JWT_SECRET": SECRET}
     assert container.healthy(environment) == 1
+    said = container.run("entrypoint.sh", "train")
+    assert (said.returncode, said.stderr) == (
+        1,
+        "vindima: this image holds the service alone: build the target pipeline for train\n",
+    )
     refused = container.run("vindima", "serve")
     assert (refused.returncode, refused.stderr.splitlines()[0][:28]) == (1, "vindima: VINDIMA_JWT_SECRET ")
     assert container.run("vindima", "users", "add", "ana", "--password-stdin", given=PASSWORD).returncode == 0

@@ -224,9 +224,23 @@ def check(mark: Path | None) -> None:
 
 
 @main.command()
-def switch() -> None:
+@click.option("--from", "storage_from", metavar="STORAGE", help="Take the set that is kept there instead (a folder, "
+              "s3://bucket/prefix, …).")  # fmt: skip
+@click.option("--to", "storage_to", metavar="STORAGE", help="Keep the set that is served there instead.")
+def switch(storage_from: str | None, storage_to: str | None) -> None:
     """Put what the pipeline made in the place that the service and the reports read."""
     from vindima import paths
+
+    if storage_from or storage_to:
+        from vindima import storage
+
+        if storage_from:
+            newer = storage.Storage(storage_from).fetch_set(paths.SERVED)
+            click.echo(f"switched: {paths.SERVED} holds what the storage keeps" if newer else "nothing newer is kept")
+        if storage_to:
+            storage.Storage(storage_to).keep_set(paths.SERVED)
+            click.echo("the set is kept")
+        return
     from vindima.serving import store
 
     click.echo(f"switched: {store.switch(paths.ROOT, paths.SERVED)} holds what the pipeline made")
@@ -390,6 +404,7 @@ def serve(
 @click.option("--source", metavar="SOURCE", help="mirror, live or an address that begins with http.")
 @click.option("--method", metavar="METHOD", help="csv (the downloads) or pages (every year's page).")
 @click.option("--accept", metavar="ACCEPT", help="newer refuses less than is on hand, any takes it.")
+@click.option("--lake", metavar="ADDRESS", help="A folder or bucket that keeps each collection.")
 @click.option("--into", metavar="FOLDER", type=click.Path(path_type=Path), help="Another raw zone than data/raw.")
 def collect(into: Path | None, **chosen: str | None) -> None:
     """Collect all tables into the raw zone; what is not given is taken from params.yaml."""

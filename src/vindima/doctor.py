@@ -209,6 +209,15 @@ def source(given: str | None) -> Finding:
     given = given or "live"
     if given == "mirror":
         return Finding("ok", "source", "mirror, the figures that come with the project")
+    if given.startswith("lake:"):
+        address = given.removeprefix("lake:")
+        try:
+            found = _in_time(lambda: lake.addresses(address))
+        except VindimaError as error:
+            return Finding("fail", "source", str(error), "set VINDIMA_SOURCE, or the bucket's credentials")
+        if not found:
+            return Finding("fail", "source", f"{given}: the lake has no complete snapshot", "set VINDIMA_SOURCE")
+        return Finding("ok", "source", f"the lake's newest snapshot is {found[-1].rpartition('/')[2]}")
     base = LIVE if given == "live" else given.rstrip("/")
 
     def ask() -> int:

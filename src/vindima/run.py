@@ -6,13 +6,15 @@ import re
 import shutil
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from vindima import files, params, paths, runs
+from vindima import files, params, paths, runs, storage
 from vindima.errors import VindimaError
+from vindima.ingestion import lake
 from vindima.labels import number, series_name
 from vindima.series import is_total
 from vindima.serving import sets
@@ -106,15 +108,25 @@ def run_pipeline(
     The first forecasts of a vintage are also kept in `data/published`, and what reads them runs again. Parameters
     that a stage could not work with are refused before anything is touched. One run at a time: `runs.one` says what
     is raised, and what `identity` and `minutes` are. No Git repository is needed, nor Git.
+
+    Where VINDIMA_STORAGE names a storage the project is taken from there first, and kept there at the end of a whole
+    run; until then it is as it was. One run at a time there, too.
     """
     params.read(paths.ROOT)
-    with runs.one(refresh, until, identity, minutes) as run:
+    kept = storage.of_environment()
+    with (
+        kept.held(runs.allowed_minutes() if minutes is None else minutes) if kept else nullcontext(),
+        runs.one(refresh, until, identity, minutes) as run,
+    ):
         # Git keeps no empty folder, and DVC wants what a stage depends on.
         paths.PUBLISHED.mkdir(parents=True, exist_ok=True)
         _without_git(run)
+        if kept:
+            _restore(run, kept)
         if refresh:
-            run.outcome = "new_data" if _refresh(run) else "nothing_new"
-            if until == "collect" or (run.outcome == "nothing_new" and _served() == run.state["vintage"]):
+            run.outcome = "new_data" if _refresh(run, kept) else "nothing_new"
+            complete = _served() == run.state["vintage"] and (kept is None or kept.has_set())
+            if until == "collect" or (run.outcome == "nothing_new" and complete):
                 run.say(f"{run.outcome.replace('_', ' ')} at the source: vintage {run.state['vintage']}")
                 return run.outcome
         _repro(run, [until] if until else [])
@@ -126,7 +138,32 @@ def run_pipeline(
             run.note(stage="switch")
             store.switch()
             run.note(vintage=_served())
+            if kept:
+                _keep(run, kept)
         return run.outcome
+
+
+def _restore(run: runs.Run, kept: storage.Storage) -> None:
+    """Take what the storage keeps of the project: its tables, and of DVC's outputs those that are there."""
+    if run.command([sys.executable, "-m", "dvc", "remote", "add", "--local", "--force", "storage", kept.remote]):
+        raise VindimaError(f"DVC does not take {kept.remote} as its remote")
+    if not kept.restore(paths.ROOT):
+        run.say("nothing is kept in the storage yet: this run begins with what it was given")
+        return
+    if run.command([sys.executable, "-m", "dvc", "pull", "--force", "--allow-missing"]):
+        raise VindimaError(f"the outputs could not be pulled from {kept.remote}")
+    if kept.has_set():
+        kept.fetch_set(paths.SERVED)
+
+
+def _keep(run: runs.Run, kept: storage.Storage) -> None:
+    """Keep the project and the set; the archives that name what DVC has pushed come after it."""
+    run.note(stage="keep")
+    if run.command([sys.executable, "-m", "dvc", "push"]):
+        raise VindimaError(f"the outputs could not be pushed to {kept.remote}; what was kept before is still there")
+    kept.keep(paths.ROOT)
+    kept.keep_set(paths.SERVED)
+    run.say("the project and its set are kept in the storage")
 
 
 def _repro(run: runs.Run, arguments: list[str]) -> None:
@@ -165,10 +202,11 @@ def _forget_the_dead() -> None:
     files.write(place, json.dumps({"write": writes, "read": {path: who for path, who in reads.items() if who}}))
 
 
-def _refresh(run: runs.Run) -> bool:
+def _refresh(run: runs.Run, kept: storage.Storage | None) -> bool:
     """Whether the source has a vintage that is not on hand; it is then in `data/raw`, and DVC knows it.
 
-    It is collected aside: whatever fails leaves the raw zone as it was.
+    It is collected aside: whatever fails leaves the raw zone as it was. The source `lake:ADDRESS` is the newest
+    snapshot of a lake. Each collection is also written into the lake of the storage `kept`.
     """
     source = os.environ.get("VINDIMA_SOURCE") or "live"
     run.note(stage="collect")
@@ -177,8 +215,13 @@ def _refresh(run: runs.Run) -> bool:
     if paths.RAW.is_dir():
         shutil.rmtree(REFRESHED, ignore_errors=True)
         shutil.copytree(paths.RAW, REFRESHED)
-    command = [sys.executable, "-m", "vindima", "collect", "--into", str(REFRESHED), "--source", source]
-    if run.command(command):
+    if source.startswith("lake:"):
+        shutil.rmtree(REFRESHED, ignore_errors=True)
+        run.say(f"taken from the lake: {lake.fetch(source.removeprefix('lake:'), REFRESHED)}")
+    elif run.command(
+        [sys.executable, "-m", "vindima", "collect", "--into", str(REFRESHED), "--source", source]
+        + (["--lake", kept.lake] if kept else [])
+    ):
         worked = next((one for one in runs.states() if one["refresh"] and one["outcome"] in runs.WORKED), None)
         since = f"the last one that worked ended {worked['ended_at']}" if worked else "none has worked yet"
         raise VindimaError(f"the source could not be collected ({source}); {since}")

@@ -227,9 +227,7 @@ def _send(queued: dict[str, Any], folder: Path) -> dict[str, Any]:
             from vindima import broker
         except ModuleNotFoundError as error:
             needs = f"VINDIMA_BROKER needs {error.name}, which is not installed here"
-            raise VindimaError(
-                f"{needs}: .venv/bin/uv pip install --require-hashes -r deploy/locks/celery.txt"
-            ) from error
+            raise VindimaError(f"{needs}: {CELERY}") from error
         broker.send(queued["id"])
     except BaseException:
         (folder / "states" / f"{queued['id']}.json").unlink(missing_ok=True)
@@ -395,7 +393,7 @@ def one(
         with _logged(folder) as log:
             _bury(folder, log, identity)
             begun = _announced(identity, folder) if identity else announce(refresh, until, folder)
-            given = minutes if minutes is not None else _minutes()
+            given = minutes if minutes is not None else allowed_minutes()
             run = Run(begun, folder, given, log)
             with _told_to_end(run):
                 yield from _guarded(run)
@@ -496,7 +494,7 @@ def _end(process: int) -> None:
             return
 
 
-def _minutes() -> float:
+def allowed_minutes() -> float:
     given = os.environ.get("VINDIMA_RUN_MINUTES", str(MINUTES))
     try:
         minutes = float(given)

@@ -21,6 +21,7 @@ from typing import Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from vindima import files
 from vindima.errors import VindimaError
 from vindima.ingestion import raw_zone
 
@@ -48,7 +49,7 @@ def write_snapshot(zone: Path, lake: str, manifest: Mapping[str, Any]) -> str:
     for name in names:
         if not (zone / name).is_file():
             raise VindimaError(f"the raw zone is incomplete, there is no {zone / name}: run `vindima collect`")
-    place = _Place(address)
+    place = Place(address)
     there = place.sizes()
     same_sizes = all(there.get(name) == (zone / name).stat().st_size for name in names)
     if not same_sizes or place.read(MANIFEST) != (zone / MANIFEST).read_bytes():
@@ -61,7 +62,7 @@ def addresses(lake: str) -> list[str]:
 
     Raises VindimaError where the lake cannot be reached or read.
     """
-    parts = [name.split("/") for name in _Place(lake).sizes()]
+    parts = [name.split("/") for name in Place(lake).sizes()]
     found = {name for name, *rest in parts if rest == [MANIFEST] and NAME.fullmatch(name)}
     # A day is written with hyphens, a moment without: the digits alone sort by time.
     return [f"{lake.rstrip('/')}/{name}" for name in sorted(found, key=lambda name: name.replace("-", ""))]
@@ -72,7 +73,7 @@ def probe(lake: str) -> None:
 
     Raises VindimaError where the lake cannot be reached or written, or is a folder that is not there.
     """
-    place = _Place(lake)
+    place = Place(lake)
     if isinstance(place.fs, LocalFileSystem) and not Path(place.path).is_dir():
         raise VindimaError(f"{place.address}: there is no such folder")
     place.put_small(PROBE, b"This lake can be written.\n")
@@ -91,7 +92,7 @@ def fetch(address: str, folder: Path) -> str:
         address = complete[-1]
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise VindimaError(f"{folder}: expected a new folder for the snapshot, got one that is not empty")
-    place = _Place(address)
+    place = Place(address)
     there = place.sizes()
     if MANIFEST not in there:
         raise VindimaError(f"{place.address}: expected a complete snapshot, got no {MANIFEST}")
@@ -118,15 +119,18 @@ def fetch(address: str, folder: Path) -> str:
     return address
 
 
-class _Place:
-    """A folder or a prefix in a bucket; what fails there is said in one sentence, as a VindimaError."""
+class Place:
+    """A folder or a prefix in a bucket; what fails there is said in one sentence, as a VindimaError.
 
-    def __init__(self, address: str) -> None:
-        self.address = _public(address)
+    `kind` is what the sentence calls it.
+    """
+
+    def __init__(self, address: str, kind: str = "lake") -> None:
+        self.address, self.kind = _public(address), kind
         scheme = re.match(r"\w{2,}:(//.)?", address)
         if scheme and not scheme[1]:
             raise VindimaError(
-                f"{self.address}: expected a lake such as a folder, s3://bucket/prefix or gs://bucket/prefix"
+                f"{self.address}: expected a {kind} such as a folder, s3://bucket/prefix or gs://bucket/prefix"
             )
         protocol = address.partition("://")[0]
         try:
@@ -136,7 +140,7 @@ class _Place:
             remedy = f'run `pip install "vindima[{extra}]"`' if extra else _reason(error)
             raise VindimaError(f"{self.address}: the library that reads {protocol}:// is missing: {remedy}") from None
         except Exception as error:
-            raise VindimaError(f"{self.address}: the lake cannot be used: {_reason(error)}") from error
+            raise VindimaError(f"{self.address}: the {kind} cannot be used: {_reason(error)}") from error
         self.path = path.rstrip("/")
         # gcsfs logs what it raises, with the traceback, which Python prints where nobody set up logging.
         log = logging.getLogger(type(self.fs).__module__.partition(".")[0])
@@ -153,8 +157,36 @@ class _Place:
         return self._call("cat_file", f"{self.path}/{name}")
 
     def put_small(self, name: str, content: bytes) -> None:
-        """Write a small file here."""
+        """Write a small file here, whole or not at all."""
+        if isinstance(self.fs, LocalFileSystem):
+            try:
+                files.write(Path(self.path, name), content)
+            except OSError as error:
+                raise VindimaError(f"{self.address}: the {self.kind} cannot be written: {_reason(error)}") from error
+            return
         self._call("pipe_file", f"{self.path}/{name}", content)
+
+    def create(self, name: str, content: bytes) -> bool:
+        """Whether the small file was not there, and so was written; of two who try at once one has it."""
+        try:
+            if isinstance(self.fs, LocalFileSystem):
+                Path(self.path).mkdir(parents=True, exist_ok=True)
+                with Path(self.path, name).open("xb") as file:
+                    file.write(content)
+            elif name in self.sizes():
+                return False
+            else:
+                self._call("pipe_file", f"{self.path}/{name}", content, mode="create")
+        except FileExistsError:
+            return False
+        except OSError as error:
+            raise VindimaError(f"{self.address}: the {self.kind} cannot be written: {_reason(error)}") from error
+        return True
+
+    def remove(self, name: str) -> None:
+        """Remove a small file; that it is gone already is no error."""
+        if name in self.sizes():
+            self._call("rm_file", f"{self.path}/{name}")
 
     def put(self, zone: Path, names: Sequence[str]) -> None:
         """Write the files `names` of a local folder here, the last of them after all others are there."""
@@ -184,20 +216,22 @@ class _Place:
                 shutil.rmtree(target)
             draft.rename(target)
         except OSError as error:
-            raise VindimaError(f"{self.address}: the lake cannot be written: {_reason(error)}") from error
+            raise VindimaError(f"{self.address}: the {self.kind} cannot be written: {_reason(error)}") from error
 
     def _call(self, method: str, *args: Any, **kwargs: Any) -> Any:
         if self.fs.async_impl:
             kwargs["timeout"] = PATIENCE
         try:
             return getattr(self.fs, method)(*args, **kwargs)
+        except FileExistsError:
+            raise
         except FileNotFoundError as error:
             missing = "there is no such bucket, or a file of it is gone"
-            raise VindimaError(f"{self.address}: the lake cannot be used: {missing}") from error
+            raise VindimaError(f"{self.address}: the {self.kind} cannot be used: {missing}") from error
         except TimeoutError as error:
-            raise VindimaError(f"{self.address}: the lake did not answer within {PATIENCE} seconds") from error
+            raise VindimaError(f"{self.address}: the {self.kind} did not answer within {PATIENCE} seconds") from error
         except Exception as error:
-            raise VindimaError(f"{self.address}: the lake cannot be used: {_reason(error)}") from error
+            raise VindimaError(f"{self.address}: the {self.kind} cannot be used: {_reason(error)}") from error
 
 
 def _name(manifest: Mapping[str, Any]) -> str:
