@@ -22,8 +22,8 @@ test-engines: $(ready) ## Run the tests of other engines than DuckDB: a PostgreS
 	@uv pip install --python .venv/bin/python --quiet --require-hashes -r deploy/locks/warehouse.txt -r deploy/locks/spark.txt
 	@pytest -m engines
 
-test-deploy: $(ready) ## Read what GitHub and GitLab are given as they would (npm; check-jsonschema), and run the DAG in an Airflow of its own
-	@uv pip install --python .venv/bin/python --quiet --require-hashes -r deploy/locks/validators.txt
+test-deploy: $(ready) ## Read what GitHub, GitLab and clouds are given as they would (npm; check-jsonschema), run the DAG in an Airflow of its own and the job of Spark (default-jre-headless)
+	@uv pip install --python .venv/bin/python --quiet --require-hashes -r deploy/locks/validators.txt -r deploy/locks/spark.txt
 	@pytest -m deploy
 
 lab: $(ready) ## Open the notebooks in JupyterLab, notebooks/explore.ipynb first
@@ -70,7 +70,7 @@ lock: $(ready) ## Resolve the dependencies again: requirements.txt, what the ima
 	@$(compile) --extra s3 --extra gs --extra dev --upgrade --output-file requirements.txt pyproject.toml
 	@$(compile) --extra s3 --extra gs --constraints requirements.txt --upgrade --output-file deploy/locks/pipeline.txt pyproject.toml
 	@for group in build celery service spark validators warehouse; do $(compile) --group $$group --constraints requirements.txt --upgrade --output-file deploy/locks/$$group.txt || exit; done
-	@$(compile) --group airflow --upgrade --output-file deploy/locks/airflow.txt
+	@for group in airflow clouds; do $(compile) --group $$group --upgrade --output-file deploy/locks/$$group.txt || exit; done
 	@python deploy/environment.py
 
 help: ## This list

@@ -134,6 +134,16 @@ def test_what_speaks_to_other_engines_stands_beside_the_lock_and_never_against_i
         assert line.endswith("\\") or "--hash=sha256:" in line
 
 
+@pytest.mark.parametrize("group", ["airflow", "clouds"])
+def test_environment_of_its_own_is_locked_by_hashes_and_names_no_registry(group: str):
+    held = locked_for(group)
+    names = {re.sub(r"[-_.]+", "-", Requirement(line).name).lower() for line in GROUPS[group]}
+    assert names <= locked(held).keys()
+    assert "://" not in held
+    for line in held.splitlines():
+        assert line.endswith("\\") or "--hash=sha256:" in line
+
+
 def test_what_the_image_depends_on_is_named_and_bounded_where_the_project_names_it():
     assert set(GROUPS["service"]) <= {Requirement(line).name for line in PROJECT["dependencies"]}
     assert GROUPS["build"] == PYPROJECT["build-system"]["requires"]

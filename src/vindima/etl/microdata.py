@@ -221,7 +221,8 @@ def _source(path: Path, flow: str | None) -> Source:
     if not path.is_file():
         raise VindimaError(f"micro-data: there is no file {path}")
     if path.suffix == ".parquet":
-        header = {"": pq.read_schema(path).names}
+        with path.open("rb") as file:
+            header = {"": pq.read_schema(file).names}
     else:
         first = _header(path).replace('"', "")
         header = {separator: first.split(separator) for separator in (",", ";")}
