@@ -13,12 +13,14 @@ COPY pyproject.toml README.md LICENSE ./
 COPY src src
 RUN tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir wheels . \
  && tools/bin/pip --python /opt/vindima/bin/python install --no-cache-dir --no-deps wheels/*.whl
-# Babel and pycountry bring hundreds of languages that nobody is answered in: nearly as many bytes as all else.
-RUN find /opt/vindima/lib -path '*/babel/locale-data/*' ! -name 'root.*' ! -name 'en*' ! -name 'pt*' -delete \
-    -o -path '*/pycountry/locales/*' ! -path '*/locales/pt_BR*' -delete
 COPY data/served /srv/vindima/data/served
 COPY --chmod=755 deploy/entrypoint.sh /opt/vindima/bin/entrypoint.sh
 RUN chmod -R u=rwX,go=rX /opt/vindima /srv/vindima
+
+FROM build AS lean
+# Babel and pycountry bring hundreds of languages that nobody is answered in: nearly as many bytes as all else.
+RUN find /opt/vindima/lib -path '*/babel/locale-data/*' ! -name 'root.*' ! -name 'en*' ! -name 'pt*' -delete \
+    -o -path '*/pycountry/locales/*' ! -path '*/locales/pt_BR*' -delete
 
 FROM build AS project
 COPY deploy/locks/pipeline.txt ./
@@ -58,5 +60,5 @@ COPY --from=project /opt/vindima /opt/vindima
 COPY --from=project /srv/vindima /srv/vindima
 
 FROM ground AS service
-COPY --from=build /opt/vindima /opt/vindima
-COPY --from=build /srv/vindima /srv/vindima
+COPY --from=lean /opt/vindima /opt/vindima
+COPY --from=lean /srv/vindima /srv/vindima

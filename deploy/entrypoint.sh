@@ -16,12 +16,14 @@ project() {
   mkdir -p "$data/project"
   cp -R "$VINDIMA_ROOT/." "$data/project"
   chmod -R u+w "$data/project"
-  export HOME="$data" VINDIMA_ROOT="$data/project" VINDIMA_STORAGE="${VINDIMA_STORAGE:-$data/storage}"
+  # DVC and IPython ask for a name and a home, which a number among users has not.
+  export HOME="$data" LOGNAME=vindima VINDIMA_ROOT="$data/project" VINDIMA_STORAGE="${VINDIMA_STORAGE:-$data/storage}"
   cd "$data/project"
 }
 
 # What a model host is told of a training that failed.
 failed() {
+  cat "$data/train.log"
   tail -n 1 "$data/train.log" >&2
   [ ! -d /opt/ml/output ] || tail -n 1 "$data/train.log" > /opt/ml/output/failure
   exit 1
@@ -30,8 +32,8 @@ failed() {
 case "$word" in
 serve)
   # The set: what the host unpacked, what the storage keeps, or the image's own; a newer one is taken each hour.
-  for place in /opt/ml/model "${AZUREML_MODEL_DIR:-}"; do
-    if [ -n "$place" ] && [ -f "$place/set.json" ]; then exec env VINDIMA_SERVED="$place" vindima serve "$@"; fi
+  for place in /opt/ml/model "${AZUREML_MODEL_DIR:-/nowhere}" "${AZUREML_MODEL_DIR:-/nowhere}"/*; do
+    if [ -f "$place/set.json" ]; then exec env VINDIMA_SERVED="$place" vindima serve "$@"; fi
   done
   from=${AIP_STORAGE_URI:-${VINDIMA_STORAGE:-}}
   if [ -n "$from" ]; then
