@@ -1015,6 +1015,23 @@ def test_address_and_scheme_are_taken_from_as_many_proxies_as_there_are(
     assert ("Strict-Transport-Security" in reply.headers) == (scheme == "https")
 
 
+def test_what_came_to_the_proxy_over_plain_http_is_redirected_or_refused(served_set: Path, users: Path) -> None:
+    config = {"SERVED": served_set, "USERS": users, "JWT_SECRET": SECRET, "PROXIES": 1}
+    client = create_app(config).test_client()
+    clear, over_tls = ({"X-Forwarded-Proto": scheme, "X-Forwarded-Host": "wine.org"} for scheme in ("http", "https"))
+    moved = client.get("/docs?x=1", headers=clear)
+    assert (moved.status_code, moved.headers["Location"]) == (308, "https://wine.org/docs?x=1")
+    for reply in (
+        client.post("/v1/token", headers=clear, auth=("ana", "uva isabel de 1875")),
+        client.get("/v1/series", headers=clear | {"Authorization": "Bearer x"}),
+    ):
+        assert (reply.status_code, reply.json["title"]) == (403, "Forbidden")
+        assert "plain HTTP" in reply.json["detail"]
+    assert client.post("/v1/token", headers=over_tls, auth=("ana", "uva isabel de 1875")).status_code == 200
+    assert client.get("/health/live", headers=clear).status_code == 200
+    assert client.get("/openapi.json").status_code == 200  # who asks from beside the service, without the proxy
+
+
 @pytest.mark.parametrize("proxies", ["many", "-1", "1.5", "11", ""])
 def test_number_of_proxies_that_is_none_is_refused(served_set: Path, users: Path, proxies: str) -> None:
     with pytest.raises(VindimaError, match="VINDIMA_PROXIES: expected how many proxies"):

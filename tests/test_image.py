@@ -328,10 +328,8 @@ def test_people_are_answered_with_a_token(container: Container, tmp_path: Path):
     environment = {"PORT": str(free_port()), "VINDIMA_JWT_SECRET": SECRET}
     assert container.healthy(environment) == 1
     said = container.run("entrypoint.sh", "train")
-    assert (said.returncode, said.stderr) == (
-        1,
-        "vindima: this image holds the service alone: build the target pipeline for train\n",
-    )
+    sentence = "vindima: this image holds the service alone: build the target pipeline for train"
+    assert (said.returncode, said.stderr.splitlines()[0]) == (1, sentence)
     refused = container.run("vindima", "serve")
     assert (refused.returncode, refused.stderr.splitlines()[0][:28]) == (1, "vindima: VINDIMA_JWT_SECRET ")
     assert container.run("vindima", "users", "add", "ana", "--password-stdin", given=PASSWORD).returncode == 0

@@ -75,7 +75,11 @@ def answer_from_set(app: Flask) -> None:
 
 
 def behind_proxies(app: Flask) -> None:
-    """Take address, scheme and host of a call from as many proxies as PROXIES says, and from no more."""
+    """Take address, scheme and host of a call from as many proxies as PROXIES says, and from no more.
+
+    A call that the outermost of them took over plain HTTP is not answered, but for health: it had its password or
+    token read by whoever is between. What may be asked without one is redirected to HTTPS.
+    """
     given = str(app.config["PROXIES"])
     if not given.isascii() or not given.isdigit() or int(given) > 10:
         raise VindimaError(
@@ -83,6 +87,16 @@ def behind_proxies(app: Flask) -> None:
         )
     if count := int(given):
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
+        app.before_request(_over_https)
+
+
+def _over_https() -> Response | None:
+    clear = "X-Forwarded-Proto" in request.headers and request.scheme != "https"
+    if not clear or request.path.startswith("/health/"):
+        return None
+    if request.method in ("GET", "HEAD") and "Authorization" not in request.headers:
+        return Response(status=308, headers={"Location": request.url.replace("http://", "https://", 1)})
+    raise Refusal(403, "This call came over plain HTTP, where others can read it: use https://.")
 
 
 def why_not_ready(app: Flask) -> str | None:
