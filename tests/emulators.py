@@ -29,7 +29,7 @@ class Emulator:
 @pytest.fixture(scope="session")
 def s3_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     """Amazon S3, by moto_server."""
-    with _serving("moto_server", ["-H", "127.0.0.1", "-p"], tmp_path_factory.mktemp("s3")) as endpoint:
+    with serving("moto_server", ["-H", "127.0.0.1", "-p"], tmp_path_factory.mktemp("s3")) as endpoint:
         requests.put(f"{endpoint}/{BUCKET}", timeout=10).raise_for_status()
         yield Emulator(
             protocol="s3",
@@ -48,7 +48,7 @@ def gs_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     """Google Cloud Storage, by gcp-storage-emulator; it asks for no credentials."""
     folder = tmp_path_factory.mktemp("gs")
     options = ["start", "--quiet", "--in-memory", "--default-bucket", BUCKET, "--host", "127.0.0.1", "--port"]
-    with _serving("gcp-storage-emulator", options, folder) as endpoint:
+    with serving("gcp-storage-emulator", options, folder) as endpoint:
         yield Emulator(
             protocol="gs",
             endpoint=endpoint,
@@ -77,7 +77,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def _serving(program: str, arguments: list[str], folder: Path) -> Iterator[str]:
+def serving(program: str, arguments: list[str], folder: Path) -> Iterator[str]:
     """The address at which `program`, with a free port as its last argument, answers until the block ends."""
     path = shutil.which(program, path=str(Path(sys.executable).parent)) or shutil.which(program)
     if path is None:
