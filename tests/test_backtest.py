@@ -63,6 +63,8 @@ def test_nothing_after_a_cutoff_moves_a_forecast_made_at_it(name: str, monkeypat
         for table in (prices, stopped)
     )
     assert (len(learned), None in learned) == (4 if name in POOLED else 0, False)
+    assert learned[:2] == learned[2:]
+    assert all(one.factors for one in learned)
     both = made.merge(again, on=["series", "horizon"], suffixes=("", "_again"))
     assert len(both) == len(again) == len(made) - 1 == 9
     assert (both["actual"] != both["actual_again"]).all()

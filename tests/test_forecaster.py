@@ -9,7 +9,8 @@ from tests.test_models import simulated
 from vindima.errors import VindimaError
 from vindima.forecasting.backtest import backtest
 from vindima.forecasting.forecaster import Forecaster, data_hash, locked_versions
-from vindima.forecasting.models import CANDIDATES
+from vindima.forecasting.models import CANDIDATES, POOLED
+from vindima.quantiles import QUANTILES
 
 LOCK = "".join(
     f"{name}==1.{number} \\\n    --hash=sha256:00\n"
@@ -54,6 +55,24 @@ def test_saved_forecaster_predicts_the_same_and_saves_the_same_bytes(
     assert names == ["calibration.parquet", "history.parquet", "model.json"]
     for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+@pytest.mark.parametrize("model", POOLED)
+def test_saved_forecast_is_what_the_backtest_makes_at_the_same_cutoff(
+    model: str, scored: pd.DataFrame, lock: Path, tmp_path: Path
+):
+    """The factors of the series are those that the cutoff knew, stored and read again."""
+    prices = simulated(("ARG", "CHL", "ITA", "PRT"), 1985, 2013)
+    there = backtest([model], prices, 2010, 2010, [1, 2, 3]).scored
+    known = prices[prices["year"] <= 2010]
+    Forecaster.fit(known, favouring(scored, model), 3, "0123456789ab", lock).save(tmp_path)
+    loaded = Forecaster.load(tmp_path)
+    assert loaded.calibration is not None
+    assert set(loaded.calibration.factors) == set(known["series"])
+    both = there.merge(loaded.predict(), on=["series", "horizon"], suffixes=("", "_published"))
+    assert len(both) == 15
+    for name in QUANTILES:
+        assert both[name].to_numpy() == pytest.approx(both[f"{name}_published"].to_numpy(), rel=1e-4)
 
 
 def test_loaded_forecaster_estimates_nothing_anew(

@@ -54,8 +54,9 @@ def rolling(name: str, prices: pd.DataFrame, cutoffs: Iterable[int], horizons: l
     """The model's own forecasts at each cutoff, for the target years that have a price.
 
     Columns `series, cutoff, horizon, year, log_actual`, `q025 … q975` of the log price, as the model gives them, and
-    the `last` log price, `log_volatility` and `log_tonnes` (see `intervals.features`). A cutoff at which no series is
-    eligible has no rows. A pooled model keeps the parameters that it found at the last of every five cutoffs.
+    the `last` and `smoothed` log price, `log_volatility` and `log_tonnes` (see `intervals.features`). A cutoff at
+    which no series is eligible has no rows. A pooled model keeps the parameters that it found at the last of every
+    five cutoffs.
     """
     actual = prices[["series", "year", "price_usd_kg"]]
     frames: list[pd.DataFrame] = []
@@ -80,6 +81,7 @@ def rolling(name: str, prices: pd.DataFrame, cutoffs: Iterable[int], horizons: l
         "log_actual",
         *QUANTILES,
         "last",
+        "smoothed",
         "log_volatility",
         "log_tonnes",
     ]

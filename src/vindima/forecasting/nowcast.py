@@ -202,13 +202,13 @@ def nowcast(monthly: pd.DataFrame, known: Iterable[int] = KNOWN) -> tuple[pd.Dat
         before, now = past[past["year"] < year], past[past["year"] == year]
         own.append(_own(now, _trust(before)))
         if year >= begun:
-            learned = intervals.calibrate(pd.concat(own[:-1], ignore_index=True))
+            learned = intervals.calibrate(pd.concat(own[:-1], ignore_index=True), intervals.PLAIN)
             scored.append(intervals.corrected(own[-1], learned))
     history = _table(pd.concat(scored, ignore_index=True), months) if scored else pd.DataFrame()
     if not running:
         return history, pd.DataFrame()
     now = _own(_made(years, newest, [running]), _trust(past))
-    ahead = intervals.corrected(now, intervals.calibrate(pd.concat(own, ignore_index=True)))
+    ahead = intervals.corrected(now, intervals.calibrate(pd.concat(own, ignore_index=True), intervals.PLAIN))
     return history, _table(ahead, [running]).drop(columns="actual", errors="ignore")
 
 

@@ -272,7 +272,9 @@ def backtest(
         for cutoff in scored:
             now = rolled[rolled["cutoff"] == cutoff]
             if name in POOLED:
-                now = intervals.corrected(now, intervals.calibrate(rolled[rolled["period"] <= cutoff]))
+                now = intervals.corrected(
+                    now, intervals.calibrate(rolled[rolled["period"] <= cutoff], intervals.PLAIN)
+                )
             frames.append(now.assign(model=name))
     made = pd.concat(frames, ignore_index=True)
     return _table(made.assign(actual=np.exp(made["log_actual"])))
@@ -290,7 +292,9 @@ def ahead(monthly: pd.DataFrame) -> pd.DataFrame:
             f"the last twelve, got none in {newest}"
         )
     made, _ = _made(OURS, monthly, newest, list(range(1, MONTHS + 1)), {})
-    learned = intervals.calibrate(_rolled(OURS, monthly, cutoffs, list(HORIZONS))) if cutoffs else None
+    learned = (
+        intervals.calibrate(_rolled(OURS, monthly, cutoffs, list(HORIZONS)), intervals.PLAIN) if cutoffs else None
+    )
     return _table(intervals.corrected(made, learned).assign(model=OURS))
 
 

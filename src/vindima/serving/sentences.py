@@ -48,9 +48,9 @@ UNIT_VALUE: dict[Language, str] = {
 CONVERTED: dict[str, dict[Language, str]] = {
     "brl": {
         "en": "No intervals in reais: those of the forecast are for nominal dollars and know nothing of the exchange "
-        "rate. Converted they would have held 75 of 100 past prices of all series, where 80 are promised.",
+        "rate. Converted they would have held 71 of 100 past prices of all series, where 80 are promised.",
         "pt": "Sem intervalos em reais: os da previsão valem para dólares nominais e nada sabem do câmbio. "
-        "Convertidos, teriam contido 75 de cada 100 preços passados de todas as séries, onde 80 são prometidos.",
+        "Convertidos, teriam contido 71 de cada 100 preços passados de todas as séries, onde 80 são prometidos.",
     },
     "usd": {
         "en": "No intervals in real terms: those of the forecast are for nominal dollars and know nothing of "
@@ -58,7 +58,7 @@ CONVERTED: dict[str, dict[Language, str]] = {
         "pt": "Sem intervalos em termos reais: os da previsão valem para dólares nominais e nada sabem da inflação.",
     },
 }
-"""Why a path in another money has no intervals. The 75 of 100 are the dollar intervals at the exchange rate of their
+"""Why a path in another money has no intervals. The 71 of 100 are the dollar intervals at the exchange rate of their
 time, held against the prices in reais that came (cutoffs 2007 to 2023)."""
 NO_INFLATION: dict[Language, str] = {
     "en": "In money of {base_year} by the price level of {year}, the newest on hand: what inflation will be after "
