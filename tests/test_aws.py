@@ -579,6 +579,24 @@ def test_nothing_runs_before_there_is_an_image():
     }
 
 
+def test_commands_of_the_readme_name_what_there_is():
+    said = (ROOT / "deploy" / "README.md").read_text(encoding="utf-8").partition("## On AWS")[2].partition("\n## ")[0]
+    deployed = [line for line in said.splitlines() if line.startswith("$ deploy ")]
+    assert len(deployed) >= 5
+    for line in deployed:
+        named = re.findall(r"\b([A-Z][A-Za-z]+)=", line.partition("&&")[0])
+        assert named
+        assert set(named) <= template()["Parameters"].keys()
+    asked_for = set(re.findall(r"\(output ([A-Za-z]+)\)", said))
+    assert len(asked_for) >= 5
+    assert asked_for <= template()["Outputs"].keys()
+    [bundle] = re.findall(r"printf '(\{.+\})'", said)
+    assert json.loads(bundle)["Ports"] == [{"ContainerPort": 8000}]
+    [version] = Resolved(template(), ALL_ON).of("AWS::ElasticBeanstalk::ApplicationVersion")
+    assert version["SourceBundle"]["S3Key"] == "beanstalk/0.1.0/Dockerrun.aws.json"
+    assert 's3://$bucket/beanstalk/$tag/Dockerrun.aws.json"' in said
+
+
 # ---- the run
 
 
@@ -627,8 +645,8 @@ def test_name_of_a_job_that_sagemaker_would_refuse_is_found():
         )
 
 
-def test_runs_that_end_are_told_by_the_rules_and_counted_by_the_filter(aws: Aws):
-    """Events as SageMaker sends them, against the patterns, by the server's own matching."""
+def test_runs_that_end_are_told_by_the_rules_and_counted_by_the_filter():
+    """Events as SageMaker's manual has them, against the patterns."""
     resolved = Resolved(template(), ALL_ON)
     patterns = {one["Name"]: one["EventPattern"] for one in resolved.of("AWS::Events::Rule")}
     for status, told in {"Completed": False, "Failed": True, "Stopped": True}.items():
