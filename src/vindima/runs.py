@@ -495,6 +495,7 @@ def _end(process: int) -> None:
 
 
 def allowed_minutes() -> float:
+    """How long a run may take; VindimaError where VINDIMA_RUN_MINUTES is no number of minutes above 0."""
     given = os.environ.get("VINDIMA_RUN_MINUTES", str(MINUTES))
     try:
         minutes = float(given)

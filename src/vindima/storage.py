@@ -29,7 +29,6 @@ from vindima.errors import VindimaError
 from vindima.ingestion.lake import Place
 from vindima.serving import sets
 
-VARIABLE = "VINDIMA_STORAGE"
 PROJECT, MODEL, LOCK = "project.tar.gz", "model.tar.gz", "run.lock"
 
 
