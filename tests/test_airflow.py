@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.clouds import environment
 from tests.conftest import ROOT
 from tests.test_unattended import AFTER, root, up_to  # noqa: F401
 from vindima import runs
@@ -19,7 +20,6 @@ pytestmark = [
     pytest.mark.deploy,
     pytest.mark.skipif(shutil.which("uv") is None, reason="uv, of the lock, is not on the PATH"),
 ]
-LOCK = ROOT / "deploy" / "locks" / "airflow.txt"
 DAG = ROOT / "deploy" / "airflow_dag.py"
 
 
@@ -61,25 +61,13 @@ class Airflow:
         return json.loads(said[said.index("[{") :])
 
 
-@pytest.fixture(scope="session")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment that has Airflow and nothing of ours."""
-    folder = tmp_path_factory.mktemp("airflow") / "environment"
-    subprocess.run(["uv", "venv", "--quiet", "--python", sys.executable, folder], check=True)
-    install = ["uv", "pip", "install", "--quiet", "--python", folder / "bin" / "python", "--require-hashes"]
-    subprocess.run([*install, "-r", LOCK], check=True)
-    return folder
-
-
-def test_news_go_through_every_stage_and_no_news_end_at_once(
-    environment: Path, tmp_path: Path, request: pytest.FixtureRequest
-):
+def test_news_go_through_every_stage_and_no_news_end_at_once(tmp_path: Path, request: pytest.FixtureRequest):
     project: Path = request.getfixturevalue("root")
     figures.save(up_to(AFTER), [], tmp_path / "figures")
     stages = yaml.safe_load((project / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     after = [f"pipeline.{stage}" for stage in stages if stage not in ("check", "collect")]
     with mirror.running(tmp_path / "figures") as source:
-        airflow = Airflow(environment, tmp_path / "airflow", project, source)
+        airflow = Airflow(environment("airflow"), tmp_path / "airflow", project, source)
         news = airflow.run("2026-03-02")
         assert news == {
             "collect": "success", "fresh": "success", "nothing_new": "skipped", "pipeline.switch": "success",
