@@ -31,7 +31,8 @@ failed() {
 
 case "$word" in
 serve)
-  # The set: what the host unpacked, what the storage keeps, or the image's own; a newer one is taken each hour.
+  # The set: what the host unpacked, what the storage keeps, or the image's own; a newer one is taken each hour, and
+  # so are the users that the storage keeps.
   for place in /opt/ml/model "${AZUREML_MODEL_DIR:-/nowhere}" "${AZUREML_MODEL_DIR:-/nowhere}"/*; do
     if [ -f "$place/set.json" ]; then exec env VINDIMA_SERVED="$place" vindima serve "$@"; fi
   done
@@ -40,9 +41,13 @@ serve)
     export VINDIMA_SERVED="$data/served"
     [ -d "$VINDIMA_SERVED" ] || cp -R "$VINDIMA_ROOT/data/served" "$VINDIMA_SERVED"
     chmod -R u+w "$VINDIMA_SERVED"
+    # A model host asks without users.
+    users() { [ -n "${VINDIMA_HOST_CONTRACT:-}${AIP_HTTP_PORT:-}" ] || vindima users copy --from "$from" >&2; }
     vindima switch --from "$from" >&2 || echo "vindima: the set on hand is served" >&2
+    users || echo "vindima: the users on hand are asked" >&2
     ( while sleep "${VINDIMA_FETCH_SECONDS:-3600}" && kill -0 $$ 2> /dev/null; do
         vindima switch --from "$from" >&2 || echo "vindima: the last set goes on being served" >&2
+        users || echo "vindima: the last users go on being asked" >&2
       done ) &
   fi
   exec vindima serve "$@"
@@ -57,7 +62,11 @@ train)
     echo "vindima: train needs a lake: VINDIMA_LAKE, VINDIMA_STORAGE or /opt/ml/input/data/lake" > "$data/train.log"
     failed
   fi
+  given=/opt/ml/input/config/hyperparameters.json
+  if [ -f "$given" ]; then vindima check --take "$given" > "$data/train.log" 2>&1 || failed; fi
   VINDIMA_SOURCE="lake:$lake" vindima run --refresh > "$data/train.log" 2>&1 || failed
+  # A lake without anything new ends that run before it looks at the parameters.
+  if [ -f "$given" ]; then vindima run >> "$data/train.log" 2>&1 || failed; fi
   cat "$data/train.log"
   folder=${1:-}
   [ -n "$folder" ] || [ ! -d /opt/ml ] || folder=/opt/ml/model

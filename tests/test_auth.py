@@ -53,6 +53,33 @@ def test_passwords_are_kept_hashed_and_the_file_is_its_owners_alone(users: Path)
         assert users.stat().st_mode & 0o777 == 0o600
 
 
+def test_users_and_keys_of_another_file_take_the_place_of_those_here(users: Path, tmp_path: Path) -> None:
+    there = tmp_path / "there.sqlite"
+    auth.add(there, "bia", LONG, role="operator")
+    kept = auth.add_key(users, SECRET)
+    auth.replace(users, auth.content(there))
+    assert [user.name for user in auth.list_users(users)] == ["bia"]
+    assert auth.verify(users, "bia", LONG) == auth.User("bia", "operator", disabled=False)
+    assert [key.id for key in auth.list_keys(users, SECRET)] == [kept]
+    made = auth.add_key(there, SECRET)
+    auth.replace(users, auth.content(there))
+    assert [key.id for key in auth.list_keys(users, SECRET)] == [made]
+
+
+@pytest.mark.parametrize("content", [b"no database", "another database"])
+def test_what_is_no_file_of_users_takes_no_place(users: Path, tmp_path: Path, content: bytes | str) -> None:
+    before = users.read_bytes()
+    if isinstance(content, str):
+        with closing(sqlite3.connect(tmp_path / "other")) as database:
+            database.execute("create table users (name text)")
+            content = database.serialize()
+    with pytest.raises(VindimaError, match="is no file of users"):
+        auth.replace(users, content)
+    assert users.read_bytes() == before
+    with pytest.raises(VindimaError, match="cannot be used as the file of users"):
+        auth.content(tmp_path / "none")
+
+
 def test_disabled_user_is_refused_and_listed_as_such(users: Path) -> None:
     auth.add(users, "Bia", LONG, role="operator")
     auth.disable(users, "ana")

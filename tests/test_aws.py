@@ -793,8 +793,10 @@ def denied(call: Callable[..., Any], **arguments: Any) -> bool:
 def test_runner_writes_under_its_prefix_alone_and_the_reader_writes_nowhere(aws: Aws):
     aws.create(template(), {})
     bucket = f"vindima-{ACCOUNT}-{REGION}"
-    aws("s3").put_object(Bucket=bucket, Key="other/a", Body=b"a")
-    runner, reader = (aws("s3", **aws.as_role(f"vindima-{name}")) for name in ("runner", "reader"))
+    for key in ("other/a", "vindima/users.sqlite"):
+        aws("s3").put_object(Bucket=bucket, Key=key, Body=b"a")
+    names = ("runner", "reader", "service")
+    runner, reader, service = (aws("s3", **aws.as_role(f"vindima-{name}")) for name in names)
     with aws.enforcing():
         assert not denied(runner.put_object, Bucket=bucket, Key="vindima/a", Body=b"a")
         assert not denied(runner.get_object, Bucket=bucket, Key="vindima/a")
@@ -806,6 +808,10 @@ def test_runner_writes_under_its_prefix_alone_and_the_reader_writes_nowhere(aws:
         assert denied(reader.get_object, Bucket=bucket, Key="other/a")
         assert denied(reader.put_object, Bucket=bucket, Key="vindima/b", Body=b"b")
         assert denied(reader.delete_object, Bucket=bucket, Key="vindima/a")
+        for client in (runner, reader):
+            assert denied(client.get_object, Bucket=bucket, Key="vindima/users.sqlite")
+        assert denied(runner.put_object, Bucket=bucket, Key="vindima/users.sqlite", Body=b"a")
+        assert not denied(service.get_object, Bucket=bucket, Key="vindima/users.sqlite")
 
 
 def test_what_the_runner_may_is_enough_for_what_keeps_lake_and_storage(aws: Aws):

@@ -84,13 +84,13 @@ def test_service_answers_where_its_own_dependencies_alone_are_installed(
         assert (refused.status_code, "dvc is not installed" in refused.json()["detail"]) == (501, True)
 
 
-def ask_as_people_do(base: str, vintage: str) -> None:
+def ask_as_people_do(base: str, vintage: str, year: int = 2024) -> None:
     assert requests.get(f"{base}/health/ready", timeout=10).json() == {"status": "ready", "vintage": vintage}
     given = requests.post(f"{base}/v1/token", auth=("ana", PASSWORD), timeout=10).json()
     headers = {"Authorization": f"Bearer {given['access_token']}", "Accept-Language": "pt-BR"}
     body = {"series": CHILE, "horizon": 1, "scenario": {"harvest": {"pct": -10}}}
     answer = requests.post(f"{base}/v1/predictions", json=body, headers=headers, timeout=10).json()
-    assert [step["year"] for step in answer["path"]] == [2024]
+    assert [step["year"] for step in answer["path"]] == [year]
     assert requests.get(f"{base}/docs/css/swagger-ui.css", timeout=10).status_code == 200
 
 
@@ -120,6 +120,21 @@ class Builder:
 class Container:
     builder: Builder
     name: str
+
+    def read_only(self, command: Sequence[str], environment: dict[str, str], data: Path) -> list[str]:
+        """The same, its root file system read-only but for `/tmp` and the folder `data` at /var/lib/vindima."""
+        top, user = self.builder("mount", self.name), self.builder.config()["User"]
+        mounts = [
+            f"mount --bind {top} {top}",
+            *(f"mount --rbind /{name} {top}/{name}" for name in ("proc", "dev")),
+            f"mount --bind {data} {top}/var/lib/vindima",
+            f"mount --bind /etc/resolv.conf {top}/etc/resolv.conf",
+            f"mount -t tmpfs -o mode=1777 tmpfs {top}/tmp",  # noqa: S108
+            f"mount -o remount,bind,ro {top}",
+        ]
+        given = [*self.builder.config()["Env"], *(f"{name}={value}" for name, value in environment.items())]
+        inside = ["chroot", f"--userspec={user}", top, "env", "--ignore-environment", *given, *command]
+        return ["unshare", "--mount", "sh", "-ec", f'{"; ".join(mounts)}; exec "$@"', "sh", *inside]
 
     def command(
         self, command: Sequence[str], environment: dict[str, str] | None = None, volume: str | None = None

@@ -1,6 +1,8 @@
 """params.yaml is checked as a whole, and every defect is one line that names the parameter."""
 
 import json
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -322,3 +324,46 @@ def test_every_stage_waits_for_the_check():
         return name == "check" or any(map(waits, before))
 
     assert [name for name in STAGES if not waits(name)] == []
+
+
+def taken(project: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> tuple[int, str]:
+    """The exit code, and the message, of a check that takes the values in `text`."""
+    monkeypatch.setattr(paths, "ROOT", project)
+    given = project / "hyperparameters.json"
+    given.write_text(text, encoding="utf-8")
+    done = CliRunner().invoke(main, ["check", "--take", str(given)])
+    return done.exit_code, done.output.removeprefix("vindima: ").replace(f"{given}: ", "")
+
+
+def test_hyperparameters_of_a_model_host_are_taken_into_the_file_and_its_comments_stay(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+):
+    shutil.copyfile(ROOT / "params.yaml", project / "params.yaml")
+    text = (
+        '{"backtest.first_cutoff": "2010", "backtest.horizons": "[1, 2]", "data.last_year": null, "sagemaker_x": 1}'
+    )
+    assert taken(project, monkeypatch, text)[0] == 0
+    now = params.read(project)
+    assert (now["backtest.first_cutoff"], now["backtest.horizons"], now["data.last_year"]) == (2010, [1, 2], None)
+    comments = [re.findall("#.*", (folder / "params.yaml").read_text(encoding="utf-8")) for folder in (ROOT, project)]
+    assert comments[0] == comments[1] != []
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('{"forecast.horizon": "50"}', "forecast.horizon: expected a whole number of years from 1 to 10, got 50"),
+        ('{"forecast.horizn": 3}', "forecast.horizn: unknown"),
+        ('{"horizon": 3}', "horizon: unknown; the closest is forecast.horizon"),
+        ("[]", "expected an object of JSON, got []"),
+        ("{", "expected an object of JSON ("),
+    ],
+)
+def test_hyperparameters_that_are_none_leave_the_file_as_it_was(
+    project: Path, monkeypatch: pytest.MonkeyPatch, text: str, complaint: str
+):
+    before = (project / "params.yaml").read_bytes()
+    code, said = taken(project, monkeypatch, text)
+    assert code != 0
+    assert said.startswith(complaint)
+    assert (project / "params.yaml").read_bytes() == before

@@ -7,12 +7,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from tests.conftest import ROOT
 from tests.emulators import BUCKET, Emulator
-from vindima import runs, storage
+from vindima import paths, runs, storage
+from vindima.cli import main
 from vindima.errors import VindimaError
-from vindima.serving import sets
+from vindima.serving import auth, sets
 
 PLACES = [
     "folder",
@@ -71,6 +73,34 @@ def test_newer_set_is_taken_and_the_same_one_left(kept: storage.Storage, served_
     assert sets.identity(here) == before
     assert sets.service_tables(here, here) == sets.service_tables(served_set, served_set)
     assert [path.name for path in here.parent.iterdir()] == ["served"]
+
+
+def test_damaged_set_here_makes_room_for_the_one_that_is_kept(served_set: Path, tmp_path: Path):
+    kept, here = storage.Storage(str(tmp_path / "storage")), tmp_path / "here" / "served"
+    kept.keep_set(served_set)
+    kept.fetch_set(here)
+    (here / sets.SERVICE).write_bytes(b"damaged")
+    assert kept.fetch_set(here) is True
+    assert sets.service_tables(here, here) == sets.service_tables(served_set, served_set)
+
+
+def test_users_are_kept_and_taken(
+    kept: storage.Storage, users: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def said(*arguments: str) -> str:
+        return CliRunner().invoke(main, ["users", "copy", *arguments]).output.splitlines()[-1]
+
+    monkeypatch.setattr(storage, "Storage", lambda address: kept)
+    here = tmp_path / "here.sqlite"
+    monkeypatch.setattr(paths, "USERS", here)
+    assert said("--from", "there") == "no users are kept there"
+    assert not here.exists()
+    monkeypatch.setattr(paths, "USERS", users)
+    assert said("--to", "there") == "the users are kept"
+    monkeypatch.setattr(paths, "USERS", here)
+    assert said("--from", "there") == f"{here} holds what the storage keeps"
+    assert auth.list_users(here) == auth.list_users(users) != []
+    assert said() == "Error: expected --from STORAGE or --to STORAGE"
 
 
 @pytest.mark.parametrize("damage", ["cut", "other", "half a set"])

@@ -6,6 +6,7 @@ user may not write is as good as read-only.
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,12 +17,15 @@ import requests
 
 from tests.conftest import ROOT
 from tests.emulators import BUCKET, Emulator
-from tests.servers import free_port
-from tests.test_image import Builder, Container, built, needs_builder
+from tests.servers import free_port, wait_for
+from tests.test_image import PASSWORD, SECRET, Builder, Container, ask_as_people_do, built, needs_builder
+from vindima import storage
+from vindima.serving import auth
 
 pytestmark = [pytest.mark.deploy, needs_builder]
 CHILE = "imports.table_wine.CHL"
 USER = 10001
+VINTAGE = "served/data/raw/manifest.json"
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +80,51 @@ def test_model_that_is_trained_on_a_lake_answers_its_host(container: Container, 
         answer = ask(base)
     assert answer["provenance"]["vintage"] == made["vintage"]
     assert next(step["year"] for step in answer["path"]) == made["cutoff"] + 1
+
+
+def test_hyperparameters_of_the_host_are_those_of_the_model(container: Container, host: Path):
+    given = host / "input" / "config" / "hyperparameters.json"
+    given.parent.mkdir()
+    given.write_text('{"forecast.horizon": "50"}', encoding="utf-8")
+    refused = word(container, "train", {}, f"{host}:/opt/ml")
+    assert refused.returncode == 1
+    sentence = "vindima: forecast.horizon: expected a whole number of years from 1 to 10, got 50"
+    assert (host / "output" / "failure").read_text(encoding="utf-8") == f"{sentence}\n"
+    given.write_text('{"forecast.horizon": "3"}', encoding="utf-8")
+    trained = word(container, "train", {}, f"{host}:/opt/ml")
+    assert trained.returncode == 0, trained.stdout + trained.stderr
+    assert json.loads((host / "model" / "models" / "model.json").read_text(encoding="utf-8"))["horizon"] == 3
+
+
+def test_read_only_image_runs_and_serves_the_users_that_its_storage_keeps(container: Container, tmp_path: Path):
+    data = tmp_path / "data"
+    (data / "storage").mkdir(parents=True)
+    users = tmp_path / "users.sqlite"
+    auth.add(users, "ana", PASSWORD)
+    storage.Storage(str(data / "storage")).keep_users(users)
+    for path in (data, *data.rglob("*")):
+        os.chown(path, USER, USER)
+    whole = container.read_only(["sh", "-c", "touch /opt/x; touch /var/lib/vindima/x /tmp/x"], {}, data)
+    tried = subprocess.run(whole, capture_output=True, text=True, check=False)
+    assert (tried.returncode, tried.stderr) == (0, "touch: cannot touch '/opt/x': Read-only file system\n")
+
+    ran = container.read_only(["entrypoint.sh", "run"], {"VINDIMA_SOURCE": "mirror"}, data)
+    done = subprocess.run(ran, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    port = free_port()
+    environment = {"PORT": str(port), "VINDIMA_JWT_SECRET": SECRET, "VINDIMA_STORAGE": "/var/lib/vindima/storage"}
+    with (tmp_path / "log.txt").open("wb") as log:
+        process = subprocess.Popen(container.read_only(["entrypoint.sh"], environment, data), stdout=log, stderr=log)
+    try:
+        wait_for(lambda: socket.create_connection(("127.0.0.1", port), timeout=5).close(), process)
+        ask_as_people_do(f"http://127.0.0.1:{port}", json.loads((data / VINTAGE).read_text("utf-8"))["vintage"], 2025)
+    finally:
+        process.terminate()
+        ended = process.wait(timeout=60)
+    said = (tmp_path / "log.txt").read_text(encoding="utf-8")
+    assert ended == 0, said
+    assert "holds what the storage keeps" in said
+    assert "Traceback" not in said
 
 
 def test_training_without_a_lake_ends_with_one_sentence(container: Container, host: Path):

@@ -212,10 +212,14 @@ def doctor(ctx: click.Context, offline: bool, as_json: bool) -> None:
 
 @main.command()
 @click.option("--mark", type=click.Path(path_type=Path), help="Write this file where all is well, always the same.")
-def check(mark: Path | None) -> None:
+@click.option("--take", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="First put the values of "
+              "this file into params.yaml: an object of JSON, by dotted names.")  # fmt: skip
+def check(mark: Path | None, take: Path | None) -> None:
     """Say what of params.yaml the pipeline cannot work with; it is checked so before every run."""
     from vindima import files, params, paths
 
+    if take:
+        params.take(paths.ROOT, take)
     params.read(paths.ROOT)
     done = "params.yaml holds what the pipeline can work with."
     if mark:
@@ -316,6 +320,24 @@ def disable_user(name: str) -> None:
 
     auth.disable(paths.USERS, name)
     click.echo(f"disabled {name}")
+
+
+@users.command("copy")
+@click.option("--from", "storage_from", metavar="STORAGE", help="Take the users that are kept there, if any are, in "
+              "place of those here.")  # fmt: skip
+@click.option("--to", "storage_to", metavar="STORAGE", help="Keep those here there.")
+def copy_users(storage_from: str | None, storage_to: str | None) -> None:
+    """Take users and keys from a storage, or keep them there, for services whose disk does not last."""
+    from vindima import paths, storage
+
+    if bool(storage_from) == bool(storage_to):
+        raise click.UsageError("expected --from STORAGE or --to STORAGE")
+    if storage_from:
+        there = storage.Storage(storage_from).fetch_users(paths.USERS)
+        click.echo(f"{paths.USERS} holds what the storage keeps" if there else "no users are kept there")
+    if storage_to:
+        storage.Storage(storage_to).keep_users(paths.USERS)
+        click.echo("the users are kept")
 
 
 @main.group()

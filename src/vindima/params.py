@@ -3,6 +3,7 @@
 What a stage could not work with is refused here, before any stage runs and DVC removes what it made before.
 """
 
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from vindima import files
 from vindima.errors import VindimaError
 from vindima.etl import spark
 from vindima.forecasting.eligibility import TOTAL_YEARS
@@ -127,6 +129,36 @@ def read(root: Path, instead: Mapping[str, Any] | None = None) -> dict[str, Any]
         lines = [f"{'' if name in instead else 'params.yaml: '}{name}: {defect}" for name, defect in defects.items()]
         raise VindimaError("\n".join(lines))
     return {name: values[name] for name in PARAMETERS}
+
+
+def take(root: Path, path: Path) -> None:
+    """Put the values in the file `path` into `root/params.yaml`, its comments kept; VindimaError leaves it as it was.
+
+    The file is an object of JSON, dotted name → value, a text being read as it would be in params.yaml: as a model
+    host gives hyperparameters (SageMaker's `hyperparameters.json`; those that begin with `sagemaker_` are its own).
+    """
+    from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
+
+    try:
+        given = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise VindimaError(f"{path}: expected an object of JSON ({error})") from None
+    if not isinstance(given, dict):
+        raise VindimaError(f"{path}: expected an object of JSON, got {_shown(given)}")
+    values = {
+        name: value_of(value, name) if isinstance(value, str) else value
+        for name, value in given.items()
+        if not name.startswith("sagemaker_")
+    }
+    if unknown := sorted(set(values) - set(PARAMETERS)):
+        raise VindimaError(f"{path}: {unknown[0]}: {_unknown(unknown[0], _BY_NAME, list(PARAMETERS))}")
+    read(root, values)
+    place = root / "params.yaml"
+    document = parse_yaml_for_update(place.read_text(encoding="utf-8"), str(place))
+    for name, value in values.items():
+        section, _, key = name.partition(".")
+        document.setdefault(section, {})[key] = value
+    files.write(place, dumps_yaml(document))
 
 
 def trade_years(source: str, root: Path) -> range | None:

@@ -4,6 +4,7 @@
 {storage}/dvc/…            the DVC remote
 {storage}/project.tar.gz   what Git would keep of a run: dvc.lock, the outputs that DVC does not, published forecasts
 {storage}/model.tar.gz     the set that is served, as SageMaker unpacks a model; the service takes it from here
+{storage}/users.sqlite     users and signing keys, for services whose disk does not last
 {storage}/run.lock         who runs, while one does
 
 A storage is a folder or a bucket's address, as a lake is. Each archive is one object, written whole after all that it
@@ -18,7 +19,7 @@ import socket
 import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -27,9 +28,9 @@ import yaml
 from vindima import paths, runs
 from vindima.errors import VindimaError
 from vindima.ingestion.lake import Place
-from vindima.serving import sets
+from vindima.serving import auth, sets
 
-PROJECT, MODEL, LOCK = "project.tar.gz", "model.tar.gz", "run.lock"
+PROJECT, MODEL, USERS, LOCK = "project.tar.gz", "model.tar.gz", "users.sqlite", "run.lock"
 
 
 class Storage:
@@ -95,7 +96,7 @@ class Storage:
         """Whether the set that is kept is another than that in `served`, whose place it then has taken.
 
         It is checked before it does. Raises VindimaError, and leaves the set as it was, where there is none or it is
-        damaged.
+        damaged; a damaged one in `served` is another.
         """
         if not self.has_set():
             raise VindimaError(f"{self._place.address}: there is no {MODEL} yet: a `vindima run` leaves one")
@@ -105,11 +106,23 @@ class Storage:
             aside.chmod(0o755)
             self._unpack(MODEL, aside, None)
             _, found = sets.service_tables(aside, shown_as=aside)
-            if (served / sets.LISTING).is_file() and sets.service_tables(served, shown_as=served)[1] == found:
-                return False
+            with suppress(VindimaError):
+                if (served / sets.LISTING).is_file() and sets.service_tables(served, shown_as=served)[1] == found:
+                    return False
             sets.put_in_place(aside, served)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
+        return True
+
+    def keep_users(self, users: Path) -> None:
+        """Keep the file of users, for the services that take it from here."""
+        self._place.put_small(USERS, auth.content(users))
+
+    def fetch_users(self, users: Path) -> bool:
+        """Whether users are kept, which then are those in the file `users`; VindimaError where they are damaged."""
+        if USERS not in self._place.sizes():
+            return False
+        auth.replace(users, self._place.read(USERS))
         return True
 
     def _pack(self, name: str, folder: Path, names: Iterable[str]) -> None:

@@ -260,6 +260,34 @@ def add_key(users: Path, secret: str) -> str:
         return _new_key(database, secret)
 
 
+def content(users: Path) -> bytes:
+    """The file of users, as it is between two changes; VindimaError where there is none."""
+    with _database(users, "ro") as database:
+        return database.serialize()
+
+
+def replace(users: Path, content: bytes) -> None:
+    """Put the users of `content`, as `content` gives it, in the place of those in the file `users`, all at once.
+
+    So are the signing keys, if it has any: without, the tokens that were given here would be lost. Raises
+    VindimaError, and leaves the file as it was, where it is none of users.
+    """
+    with closing(sqlite3.connect(":memory:")) as found:
+        try:
+            found.deserialize(content)
+            rows = {
+                "users": found.execute("select name, password, role, disabled from users").fetchall(),
+                "keys": found.execute("select id, made, sealed, superseded from keys").fetchall(),
+            }
+        except sqlite3.Error as error:
+            raise VindimaError(f"what is to take the place of {users} is no file of users: {error}") from error
+    with _writing(users) as database:
+        for table, lines in rows.items():
+            if lines or table == "users":
+                database.execute(f"delete from {table}")  # noqa: S608
+                database.executemany(f"insert into {table} values (?, ?, ?, ?)", lines)  # noqa: S608
+
+
 def list_keys(users: Path, secret: str) -> list[Key]:
     """All keys, the oldest first; none where there is no file yet."""
     if not users.exists():
