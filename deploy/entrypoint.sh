@@ -16,8 +16,8 @@ project() {
   mkdir -p "$data/project"
   cp -R "$VINDIMA_ROOT/." "$data/project"
   chmod -R u+w "$data/project"
-  # DVC and IPython ask for a name and a home, which a number among users has not.
-  export HOME="$data" LOGNAME=vindima VINDIMA_ROOT="$data/project" VINDIMA_STORAGE="${VINDIMA_STORAGE:-$data/storage}"
+  # DVC and IPython ask for a name and a home, which a number among users has not, and DVC for a folder of /var.
+  export HOME="$data" LOGNAME=vindima DVC_SITE_CACHE_DIR="$data/project/.dvc/tmp/site" VINDIMA_ROOT="$data/project" VINDIMA_STORAGE="${VINDIMA_STORAGE:-$data/storage}"
   cd "$data/project"
 }
 

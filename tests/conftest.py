@@ -11,6 +11,7 @@ import pytest
 from tests.emulators import emulator, gs_emulator, s3_emulator  # noqa: F401
 from vindima.etl import schemas
 from vindima.forecasting import scores
+from vindima.quantiles import QUANTILES
 from vindima.serving import auth, store
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -151,6 +152,16 @@ def outputs_made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for h in (1, 2, 3)
         ]
     ).astype({"cutoff": "int16", "horizon": "int16", "year": "int16"})
+    # A dollar is expected at 5.5, 6 and 6.5 reais, and in real terms at 5.
+    in_reais = pd.concat(
+        [
+            path.assign(terms=terms, last=12.5, **{
+                name: path[name] * (5 + by * path["horizon"]) for name in ("forecast", *QUANTILES)
+            })
+            for terms, by in (("nominal", 0.5), ("real", 0.0))
+        ],
+        ignore_index=True,
+    )  # fmt: skip
     tested = path.assign(cutoff=2020, year=2020 + path["horizon"], actual=2.6, actual_published=2.6)
     tables = {
         **{f"data/tidy/{name}": table for name, table in collected_tables().items()},
@@ -169,6 +180,8 @@ def outputs_made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "data/backtest/backtest": tested,
         "data/benchmark/benchmark": tested.assign(model="auto_ets"),
         "data/forecasts/forecasts": path,
+        "data/forecasts/forecasts_reais": in_reais,
+        "data/backtest/backtest_reais": in_reais.assign(cutoff=2020, year=2020 + in_reais["horizon"], actual=13.0),
         "data/backtest/calibrations": pd.DataFrame(columns=schemas.CALIBRATIONS.columns),
         "models/history": pd.DataFrame(columns=schemas.HISTORY.columns),
         "models/calibration": pd.DataFrame(columns=schemas.CALIBRATION.columns),

@@ -84,7 +84,11 @@ def changed(served: Path, tables: dict[str, pd.DataFrame], model: str = "joint")
 def with_forecasts(served: Path, scored: pd.DataFrame, published: pd.DataFrame | None = None) -> Answers:
     """What answers with the forecasts of `scored`, whose published model is joint, and those `published`."""
     past = scored[scored["model"] == "joint"].drop(columns="model")
-    tables = {"scores": scores.stand(scored, "joint"), "record": scores.record(scored, "joint"), "past": past}
+    tables = {
+        "scores": scores.stand(scored, "joint"),
+        "record": scores.record(scored, "joint").assign(money="usd"),
+        "past": past,
+    }
     return changed(served, tables | ({} if published is None else {"came_due": published}))
 
 
@@ -404,3 +408,46 @@ def test_report_needs_no_pandas():
         "import sys, vindima.serving.accuracy; sys.exit(bool({'pandas', 'numpy', 'matplotlib'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("language", "said", "line"),
+    [
+        ("en", "In reais the range of 80 in 100 held 100 of 100 prices, and 100 in reais of one year", "all series"),
+        ("pt", "Em reais, a faixa de 80 em 100 conteve 100 de cada 100 preços", "todas as séries"),
+    ],
+)
+def test_forecasts_in_reais_stand_with_their_error_and_what_their_ranges_held(
+    served_set: Path, language: Language, said: str, line: str
+):
+    page = text(accuracy.page(small(served_set), {}, language))
+    assert said in page
+    terms = {"en": ("nominal reais", "reais of the cutoff year"), "pt": ("reais correntes", "reais do ano do corte")}
+    # 13 came, 12.5 was the last price, 13.75, 15 and 16.25 were forecast; and 12.5 in reais of the cutoff year
+    naive = 3 * np.log(13 / 12.5)
+    nominal = sum(abs(np.log(13 / value)) for value in (13.75, 15, 16.25)) / naive - 1
+    for name, change in zip(terms[language], (nominal, 0.0), strict=True):
+        assert f"{line} {name} 6 {percent(change, 0, language, plus=True)} 6 100% 6 100%" in page
+
+
+def test_set_without_forecasts_in_reais_says_nothing_of_them(served_set: Path):
+    answers = changed(served_set, {"scores_reais": pd.DataFrame(columns=scores.IN_REAIS)}, "naive")
+    assert "In reais" not in text(accuracy.page(answers, {}, "en"))
+
+
+def test_last_cutoffs_stand_by_themselves_with_what_came(served_set: Path):
+    rows = [
+        (TOTAL, 2019, 2, 2021, 2.0), (TOTAL, 2020, 1, 2021, 2.0), (TOTAL, 2021, 1, 2022, 2.0),
+        (TOTAL, 2021, 2, 2023, 3.0), (CHILE, 2021, 1, 2022, 9.0), (CHILE, 2022, 1, 2023, 2.5),
+    ]  # fmt: skip
+    past = pd.DataFrame(rows, columns=["series", "cutoff", "horizon", "year", "actual"]).assign(
+        forecast=2.0, q025=1.0, q10=1.5, q50=2.0, q90=2.6, q975=4.0, actual_published=2.0
+    )
+    page = text(accuracy.page(changed(served_set, {"past": past}, "naive"), {}, "en"))
+    assert "all forecasts up to 2023, one cutoff a line" in page
+    # the last price is 2.5 in every year
+    one = percent(abs(np.log(3 / 2)) / (np.log(2.5 / 2) + np.log(3 / 2.5)) - 1, 0, "en", plus=True)
+    assert f"2021 2022–2023 totals 2 {one} 1 50% 2 100%" in page
+    assert "2022 2023 all series 1 – 1 100% 1 100%" in page
+    assert "2020 2021 all series 1 −100% 1 100% 1 100%" in page
+    assert "2019 2021" not in page

@@ -618,15 +618,13 @@ def asked(client: FlaskClient, bearer: dict[str, str], query: str, series: str =
 @pytest.mark.parametrize(
     ("query", "unit", "factor"),
     [
-        ("currency=brl", "R$ FOB/kg", 6.0),
         ("currency=brl&exchange_rate=5.25", "R$ FOB/kg", 5.25),
         ("terms=real", "US$ of 2023 FOB/kg", 300 / 330),
-        ("currency=brl&terms=real", "R$ of 2023 FOB/kg", 6.0 * 6600 / 7260),
         ("currency=brl&terms=real&exchange_rate=5", "R$ of 2023 FOB/kg", 5 * 6600 / 7260),
-        ("currency=brl&per=bottle", "R$ FOB/bottle of 750 ml", 6.0 * 0.7425),
+        ("currency=brl&per=bottle&exchange_rate=6", "R$ FOB/bottle of 750 ml", 6.0 * 0.7425),
     ],
 )
-def test_other_money_is_the_dollar_path_converted_and_without_intervals(
+def test_converted_money_is_the_dollar_path_without_intervals(
     client: FlaskClient, bearer: dict[str, str], query: str, unit: str, factor: float
 ) -> None:
     answer = asked(client, bearer, query)
@@ -637,13 +635,73 @@ def test_other_money_is_the_dollar_path_converted_and_without_intervals(
     assert answer["assumptions"]["intervals"] in answer["warnings"]
 
 
-def test_assumptions_say_which_average_of_which_year_converts(client: FlaskClient, bearer: dict[str, str]) -> None:
-    given = asked(client, bearer, "currency=brl&terms=real")["assumptions"]
-    assert given["exchange_rate"] == {
+@pytest.mark.parametrize(
+    ("query", "unit", "rates", "factor"),
+    [
+        ("currency=brl", "R$ FOB/kg", (5.5, 6.0, 6.5), 1.0),
+        ("currency=brl&terms=real", "R$ of 2023 FOB/kg", (5.0, 5.0, 5.0), 1.0),
+        ("currency=brl&per=bottle", "R$ FOB/bottle of 750 ml", (5.5, 6.0, 6.5), 0.7425),
+    ],
+)
+def test_reais_are_forecast_with_intervals_and_a_record_of_their_own(
+    client: FlaskClient, bearer: dict[str, str], query: str, unit: str, rates: tuple[float, ...], factor: float
+) -> None:
+    answer = asked(client, bearer, query)
+    assert answer["unit"] == unit
+    for h, (step, rate) in enumerate(zip(answer["path"], rates, strict=True), start=1):
+        assert step["forecast"] == pytest.approx(2.5 * rate * factor, rel=1e-5)
+        assert step["intervals"]["80"] == pytest.approx(
+            [2.5 / (1 + h) * rate * factor, (2.75 + h) * rate * factor], rel=1e-5
+        )
+    assert [row["held"] for row in answer["record"]] == [1] * 6
+    assert "intervals" not in answer["assumptions"]
+    assert (
+        "In reais by what was known in 2023: a dollar is expected at R$ 5.50 in 2024. The intervals know that the "
+        "rate is uncertain. The average of 2025, 6.00, is not in it."
+    ) in answer["warnings"]
+
+
+def test_scenario_moves_the_forecast_in_reais_and_its_intervals_stay(
+    client: FlaskClient, bearer: dict[str, str]
+) -> None:
+    body = {"series": CHILE, "currency": "brl", "scenario": {"harvest": {"pct": 10}}}
+    answer = client.post("/v1/predictions", headers=bearer, json=body).get_json()
+    dollars = client.post("/v1/predictions", headers=bearer, json=body | {"currency": "usd"}).get_json()
+    assert [step["forecast"] for step in answer["baseline"]] == [13.75, 15.0, 16.25]
+    for step, base, one in zip(answer["path"], answer["baseline"], dollars["path"], strict=True):
+        assert step["forecast"] / base["forecast"] == pytest.approx(one["forecast"] / 2.5, rel=1e-5)
+        assert step["intervals"]["80"][1] > step["forecast"]
+
+
+def test_set_without_forecasts_in_reais_is_converted_and_says_why(
+    project_outputs: Path, served_set: Path, users: Path, bearer: dict[str, str]
+) -> None:
+    for name in ("data/forecasts/forecasts_reais", "data/backtest/backtest_reais"):
+        path = project_outputs / f"{name}.parquet"
+        pd.read_parquet(path).iloc[:0].to_parquet(path)
+    store.switch(project_outputs, served_set)
+    client = create_app({"SERVED": served_set, "USERS": users, "JWT_SECRET": SECRET}).test_client()
+    answer = asked(client, bearer, "currency=brl&terms=real")
+    assert answer["path"][0]["forecast"] == pytest.approx(2.5 * 6.0 * 6600 / 7260, rel=1e-5)
+    assert answer["path"][0]["intervals"] is None
+    assert answer["assumptions"]["exchange_rate"] == {
         "brl_per_usd": 6.0, "year": 2025, "source": "average of the year, Federal Reserve",
     }  # fmt: skip
-    assert given["price_level"] == {
+    assert answer["assumptions"]["price_level"] == {
         "index": "ipca", "year": 2025, "base_year": 2023, "factor": 0.909091, "source": "average of the year, IBGE",
+    }  # fmt: skip
+
+
+def test_assumptions_say_which_rate_was_known_and_which_is_expected(
+    client: FlaskClient, bearer: dict[str, str]
+) -> None:
+    given = asked(client, bearer, "currency=brl&terms=real")["assumptions"]
+    assert given["exchange_rate"] == {
+        "brl_per_usd": 5.0, "year": 2023, "source": "average of the year, Federal Reserve",
+        "expected": {"2024": 5.5, "2025": 6.0, "2026": 6.5},
+    }  # fmt: skip
+    assert given["price_level"] == {
+        "index": "ipca", "year": 2023, "base_year": 2023, "factor": 1.0, "source": "average of the year, IBGE",
     }  # fmt: skip
     own = asked(client, bearer, "currency=brl&exchange_rate=5.25")["assumptions"]["exchange_rate"]
     assert own == {"brl_per_usd": 5.25, "year": None, "source": "caller"}

@@ -8,7 +8,7 @@ from tests.test_models import simulated
 from vindima.errors import VindimaError
 from vindima.etl import schemas
 from vindima.forecasting import intervals
-from vindima.forecasting.backtest import backtest, calibration, check_cutoff, past_errors, rolling
+from vindima.forecasting.backtest import backtest, check_cutoff, past_errors, rolling, taught
 from vindima.forecasting.eligibility import eligible
 from vindima.forecasting.intervals import calibrate, corrected
 from vindima.forecasting.level import LocalLevel
@@ -138,12 +138,12 @@ def test_pooled_model_keeps_its_parameters_for_five_cutoffs(monkeypatch: pytest.
 def test_what_the_errors_up_to_the_newest_year_teach_is_what_they_teach_when_made_anew(name: str):
     prices = simulated(("CHL", "ARG", "ITA"), 1990, 2006)
     given = schemas.validate(backtest(POOLED, prices, 2004, None, [1, 2]).calibrations, schemas.CALIBRATIONS)
-    anew = calibration(name, prices, [1, 2])
-    assert anew is not None
-    assert calibration(name, prices, [1, 2], given) == anew
+    anew = taught(name, prices, [1, 2])
+    assert set(anew) == {"usd"}
+    assert taught(name, prices, [1, 2], given) == anew
     of_others = given.assign(value=given["value"] + 1)
-    assert calibration(name, prices, [1, 2], of_others) != anew
-    assert calibration(name, prices, [1], of_others) == calibration(name, prices, [1])
+    assert taught(name, prices, [1, 2], of_others) != anew
+    assert taught(name, prices, [1], of_others) == taught(name, prices, [1])
 
 
 def test_cutoffs_that_end_early_teach_nothing_of_the_newest_year():

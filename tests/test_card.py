@@ -38,12 +38,19 @@ AGAINST = pd.DataFrame(
     columns=["vintage", "series", "horizon", "year", "forecast", "q10", "q90", "naive", "actual"],
 )
 
+REAIS = [
+    {"terms": terms, "group": group, "n_series": 2, "n_forecasts": 20, "mae_rel_naive": 0.875}
+    | {"coverage_80": 0.8, "coverage_95": 0.95, "held_80": 16, "held_95": 19}
+    for terms in ("nominal", "real")
+    for group in ("all", "imports.table_wine", "imports.raisins")
+]
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     naive, auto_ets, level = [0.2, -0.6] * 4, [0.2, -0.5] * 4, [0.1, -1.1] * 4
     scored = pd.concat([rows("naive", naive), rows("auto_ets", auto_ets), rows("level", level)])
-    card.write(RECORD, FORECASTS, scored, scores.stand(scored, "level"), PUBLICATIONS, AGAINST, tmp_path)
+    card.write(RECORD, FORECASTS, scored, scores.stand(scored, "level"), PUBLICATIONS, AGAINST, REAIS, tmp_path)
     return tmp_path
 
 
@@ -106,7 +113,7 @@ def test_every_total_stands_with_its_error_and_the_prices_that_its_intervals_hel
     far = scored[scored["series"] == "imports.raisins"].assign(horizon=2)
     scored = pd.concat([scored, far])
     stand = scores.stand(scored, "level")
-    text = card.card(RECORD, FORECASTS, scored, stand, PUBLICATIONS, AGAINST, "en")
+    text = card.card(RECORD, FORECASTS, scored, stand, PUBLICATIONS, AGAINST, REAIS, "en")
     assert "| Imports of raisins | 20 | 1.000 | 172% | 10 of 20 | 20 of 20 | 5 of 10 |" in text
     assert "| Imports of table wine | 10 | 0.500 | 22% | 10 of 10 | 10 of 10 | 10 of 10 |" in text
     (failing,) = [line for line in text.splitlines() if line.startswith("No better than the last price")]
@@ -118,7 +125,16 @@ def test_every_total_stands_with_its_error_and_the_prices_that_its_intervals_hel
 def test_card_without_any_publication_says_so():
     scored = pd.concat([rows(model, [0.2, -0.6] * 4) for model in ("naive", "auto_ets", "level")])
     given = (RECORD, FORECASTS, scored, scores.stand(scored, "level"))
-    assert "\n\nNothing has been published yet.\n\n" in card.card(*given, PUBLICATIONS[:0], AGAINST[:0], "en")
-    waits = card.card(*given, PUBLICATIONS[2:], AGAINST[:0], "pt")
+    assert "\n\nNothing has been published yet.\n\n" in card.card(*given, PUBLICATIONS[:0], AGAINST[:0], [], "en")
+    waits = card.card(*given, PUBLICATIONS[2:], AGAINST[:0], REAIS, "pt")
     assert "\n\nEdição `0123456789ab`" in waits
     assert "Nada foi publicado" not in waits
+
+
+def test_forecasts_in_reais_stand_with_what_their_intervals_held(folder: Path):
+    text = (folder / "card.md").read_text(encoding="utf-8")
+    assert "| nominal | all series | 20 | 0.875 | 16 | 19 | 80.0% | 95.0% |" in text
+    assert "| real | Imports of table wine | 20 | 0.875 | 16 | 19 | 80.0% | 95.0% |" in text
+    assert "| Imports of raisins | 20 | 0.875 |" not in text
+    portuguese = (folder / "card.pt-BR.md").read_text(encoding="utf-8")
+    assert "| reais | todas as séries | 20 | 0,875 | 16 | 19 | 80,0% | 95,0% |" in portuguese

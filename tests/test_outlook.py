@@ -152,11 +152,17 @@ def test_series_that_is_not_forecast_says_so_and_shows_its_history(answers):
     assert "não se trata de um país" in text(outlook.page(answers, {"series": "imports.table_wine.OTHER"}, "pt"))
 
 
-def test_reais_have_a_forecast_without_a_band_and_the_reason(answers):
+def test_reais_have_a_forecast_with_a_band_and_say_how_often_it_held(answers):
     page = outlook.page(answers, {"money": "brl"}, "en")
-    assert "is likely to cost R$ 15.00 a kilogram in 2024, 20% more than in 2023" in text(page)
-    assert sentences.CONVERTED["brl"]["en"] in text(page)
-    assert "there is no price in reais before 1995" in text(page)
+    assert "is likely to cost R$ 13.75 a kilogram in 2024, 10% more than in 2023" in text(page)
+    assert "Of 1 past forecasts of this series in reais, 1 held in the band." in text(page)
+    assert "<polygon" in page.split('id="price"')[1].split("<template")[0]
+
+
+def test_real_dollars_have_a_forecast_without_a_band_and_the_reason(answers):
+    page = outlook.page(answers, {"money": "usd_real"}, "en")
+    assert sentences.CONVERTED["usd"]["en"] in text(page)
+    assert "there is no price in reais before 1995" in text(outlook.page(answers, {"money": "brl"}, "en"))
     chart = page[page.index('id="price"') : page.index("<template")]
     assert "<polygon" not in chart
     assert "<polygon" in outlook.page(answers, {}, "en").split('id="price"')[1].split("<template")[0]
@@ -179,9 +185,9 @@ def test_key_figures_say_that_they_are_nominal_beside_a_real_chart(answers, mone
 
 def test_key_figures_are_in_every_money_and_say_at_which_rate(answers):
     page = text(outlook.page(answers, {}, "en"))
-    for figure in ("US$ 2.50", "US$ 1.86", "R$ 15.00", "R$ 11.14"):
+    for figure in ("US$ 2.50", "US$ 1.86", "R$ 13.75", "R$ 10.21"):
         assert figure in page
-    assert "if the dollar stays at 6.00 (average of 2025)" in page
+    assert "80 in 100: 6.88 to 20.62 with the dollar expected at 5.50" in page
 
 
 def test_source_line_names_vintage_model_and_last_year(answers):

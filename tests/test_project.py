@@ -137,10 +137,16 @@ def test_statistics_are_cited_as_of_the_day_of_the_bundled_vintage():
 def test_scores_in_both_readmes_are_those_of_the_metrics_file():
     metrics = json.loads((ROOT / "reports" / "metrics.json").read_text(encoding="utf-8"))
     portuguese = (ROOT / "README.pt-BR.md").read_text(encoding="utf-8")
-    for stand in metrics.values():
-        for name in ("mae_rel_naive", "pinball_rel_autoets"):
-            assert f"| {stand[name]:.3f} |" in README
-            assert f"| {stand[name]:.3f} |".replace(".", ",") in portuguese
+    in_reais = metrics.pop("reais")
+    for name, stands in (("pinball_rel_autoets", [metrics]), ("mae_rel_naive", [metrics, in_reais["nominal"]])):
+        for stand in stands:
+            row = f"| {stand['all'][name]:.3f} | {stand['totals'][name]:.3f} |"
+            assert row in README
+            assert row.replace(".", ",") in portuguese
+    for stand in in_reais["real"].values():
+        assert f"| {stand['mae_rel_naive']:.3f}, " in README
+        assert f"| {stand['mae_rel_naive']:.3f}, ".replace(".", ",", 1) in portuguese
+    for stand in [*metrics.values(), *in_reais["nominal"].values(), *in_reais["real"].values()]:
         coverage = f"{stand['coverage_80']:.1%} {stand['coverage_95']:.1%}".replace("%", "")
         assert coverage.replace(" ", " and ") in README
         assert coverage.replace(" ", " e ").replace(".", ",") in portuguese

@@ -50,7 +50,7 @@ def valid_outputs(outputs_made_once: Path, tmp_path_factory: pytest.TempPathFact
         (enrichment.exchange_rates(series, 2023), schemas.EXCHANGE_RATES),
         (enrichment.price_levels(series, 2023), schemas.PRICE_LEVELS),
         (enrichment.sources(series, 2023), schemas.ENRICHMENT_SOURCES),
-        (schemas.frame([("naive", 2020, "1 2", "scale", 1 / 3)], schemas.CALIBRATIONS), schemas.CALIBRATIONS),
+        (schemas.frame([("naive", "usd", 2020, "1 2", "scale", 1 / 3)], schemas.CALIBRATIONS), schemas.CALIBRATIONS),
         (schemas.frame([("scale", 1e-300)], schemas.CALIBRATION), schemas.CALIBRATION),
         (pd.DataFrame(history | {"price_usd_kg": [2.5], "price_usd_kg_real": [2.5]}), schemas.HISTORY),
     ]
@@ -844,7 +844,7 @@ def test_commands_load_and_export(duckdb_url: str, outputs: Path, tmp_path: Path
     monkeypatch.setattr(paths, "ROOT", outputs)
     monkeypatch.setattr(paths, "PUBLISHED", outputs / "data" / "published")
     loaded = CliRunner().invoke(cli.main, ["warehouse", "load", duckdb_url])
-    assert loaded.output.startswith(f"loaded vintage {FIRST} into {duckdb_url}: 25 tables, ")
+    assert loaded.output.startswith(f"loaded vintage {FIRST} into {duckdb_url}: 27 tables, ")
     exported = CliRunner().invoke(
         cli.main, ["warehouse", "export", "--into", str(tmp_path / "back")], env={"VINDIMA_WAREHOUSE": duckdb_url}
     )

@@ -16,6 +16,8 @@ NOT_COUNTRIES = ("OTHER", "UNDECLARED", "SHIP_SUPPLIES")
 NEVER_FORECAST = (*NOT_COUNTRIES, "BRA")
 """Brazil as an origin is what came back: re-imports."""
 FIRST_YEAR_IN_REAIS = 1995
+REAIS = {"nominal": "brl", "real": "brl_real"}
+"""Terms of a forecast in reais → the name of that money: of the target year, or of the cutoff year by the IPCA."""
 """The real exists since July 1994: 1995 is its first whole year. Before it the currency changed several times."""
 
 

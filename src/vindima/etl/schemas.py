@@ -316,11 +316,29 @@ _SCORED = {**_target, "actual": _price(nullable=True), "actual_published": _pric
 _SCORED_KEY = ("model", "series", "cutoff", "horizon")
 BACKTEST = _contract("data/backtest/backtest.parquet", _SCORED_KEY, _SCORED, _quantiles_ordered, _target_year)
 BENCHMARK = _contract("data/benchmark/benchmark.parquet", _SCORED_KEY, _SCORED, _quantiles_ordered, _target_year)
+_TERMS = _words(("nominal", "real"))
+_LAST = {"last": _price()}
+BACKTEST_REAIS = _contract(
+    "data/backtest/backtest_reais.parquet",
+    ("model", "terms", "series", "cutoff", "horizon"),
+    {**_target, "terms": _TERMS, "actual": _price(nullable=True), **_LAST, **_predicted},
+    _quantiles_ordered,
+    _target_year,
+)
+FORECASTS_REAIS = _contract(
+    "data/forecasts/forecasts_reais.parquet",
+    ("terms", "series", "horizon"),
+    {**_target, "terms": _TERMS, **_LAST, **_predicted},
+    _quantiles_ordered,
+    _target_year,
+)
+"""`last` is the last price at the average rate of the cutoff year; `real` is in reais of that year."""
 CALIBRATIONS = _contract(
     "data/backtest/calibrations.parquet",
-    ("model", "cutoff", "name"),
+    ("model", "money", "cutoff", "name"),
     {
         "model": _words(),
+        "money": _words(("usd", "brl", "brl_real")),
         "cutoff": _year(),
         "horizons": _words(),
         "name": _words(),
@@ -417,7 +435,8 @@ YEARLY = _contract(
 CONTRACTS = (
     PRODUCTION, SALES, PROCESSING, TRADE, TOTALS, CORRECTIONS, FINDINGS, CROSSCHECK, FLAGS, COUNTS,
     PRICES, INDEX, EXCHANGE_RATES, PRICE_LEVELS, ENRICHMENT_SOURCES, CONVERSION,
-    BACKTEST, CALIBRATIONS, BENCHMARK, FORECASTS, HISTORY, CALIBRATION, EFFECTS, SCORES,
+    BACKTEST, BACKTEST_REAIS, CALIBRATIONS, BENCHMARK, FORECASTS, FORECASTS_REAIS,
+    HISTORY, CALIBRATION, EFFECTS, SCORES,
 )  # fmt: skip
 """The contracts of all tables of the pipeline, in the order of the data."""
 

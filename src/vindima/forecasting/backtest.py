@@ -10,7 +10,7 @@ import pandas as pd
 from vindima.errors import VindimaError
 from vindima.etl import prices as unit_values
 from vindima.etl import schemas
-from vindima.forecasting import intervals
+from vindima.forecasting import intervals, reais
 from vindima.forecasting.eligibility import COUNTRY_KG, COUNTRY_YEARS, TOTAL_YEARS, eligible
 from vindima.forecasting.models import (
     POOLED,
@@ -21,6 +21,7 @@ from vindima.forecasting.models import (
     log_quantiles,
     model,
 )
+from vindima.forecasting.reais import Rates
 from vindima.forecasting.stored import six_digits
 from vindima.quantiles import QUANTILES
 
@@ -106,11 +107,12 @@ def prices_from_logs(frame: pd.DataFrame) -> pd.DataFrame:
 class Backtest:
     """What a backtest gives: the forecasts beside what came, and what the errors up to the newest year teach.
 
-    Two tables of the contracts, `backtest` and `calibrations`. The second has no rows of a model that is not pooled,
-    of one with too few errors, and where the cutoffs do not reach the newest year but one.
+    Three tables of the contracts, `backtest`, `backtest_reais` and `calibrations`. Only pooled models have rows in
+    the last two, and calibrations only those with enough errors, where the cutoffs reach the newest year but one.
     """
 
     scored: pd.DataFrame
+    reais: pd.DataFrame
     calibrations: pd.DataFrame
 
 
@@ -122,6 +124,7 @@ def backtest(
     horizons: Iterable[int],
     published: pd.DataFrame | None = None,
     confirmed: pd.DataFrame | None = None,
+    rates: Rates | None = None,
 ) -> Backtest:
     """Forecasts of each model at every cutoff for each eligible series, and the prices that came.
 
@@ -133,7 +136,8 @@ def backtest(
     `actual_published` is `actual` where no price was published.
 
     Nothing after a cutoff enters a forecast made at it. Medians and intervals of the pooled models are corrected by
-    their errors at earlier cutoffs, from 1995 on, whose target year the cutoff knew. Raises VindimaError for an
+    their errors at earlier cutoffs, from 1995 on, whose target year the cutoff knew; with `rates` they are also
+    forecast in reais, in which their errors teach intervals of their own. Raises VindimaError for an
     unknown model, a horizon outside 1 to 10, a cutoff outside the data or without an eligible series, and a price,
     real price or quantity that is not a finite number above 0.
     """
@@ -148,20 +152,23 @@ def backtest(
         )
     scored = range(first_cutoff, last + 1)
     frames = []
+    frames_in_reais: list[pd.DataFrame] = []
     learned: list[tuple] = []
     for name in models:
         if name in POOLED:
             rolled = rolling(name, prices, range(min(WARM_UP, first_cutoff), last + 1), steps)
+            dollars = calibrated(rolled, rolled["cutoff"].unique() if rates else scored)
+            frames.append(dollars[dollars["cutoff"] >= first_cutoff].assign(model=name))
+            if rates:
+                made_in_reais = _in_reais(reais.beside(dollars, rates), scored)
+                frames_in_reais += [frame.assign(model=name) for frame in made_in_reais]
             if last == newest - 1:
-                known = intervals.calibrate(rolled[rolled["cutoff"] >= WARM_UP])
-                parts = known.parts if known else {}
-                learned += [(name, newest, _in_words(steps), *part) for part in parts.items()]
-            frames += [
-                intervals.corrected(
-                    rolled[rolled["cutoff"] == cutoff], intervals.calibrate(past_errors(rolled, cutoff))
-                ).assign(model=name)
-                for cutoff in scored
-            ]
+                taught = teach(rolled, dollars, rates)
+                learned += [
+                    (name, money, newest, _in_words(steps), *part)
+                    for money, parts in taught.items()
+                    for part in parts.items()
+                ]
         else:
             frames.append(rolling(name, prices, scored, steps).assign(model=name))
     made = prices_from_logs(pd.concat(frames, ignore_index=True))
@@ -173,10 +180,57 @@ def backtest(
 
     used = came(prices)
     made["actual_published"] = used if published is None else came(published).fillna(used)
-    made["actual"] = used if confirmed is None else used.where(np.isclose(used, came(confirmed), rtol=1e-12))
+    sure = np.ones(len(made), dtype=bool) if confirmed is None else np.isclose(used, came(confirmed), rtol=1e-12)
+    made["actual"] = used.where(sure)
     calibrations = schemas.frame(learned, schemas.CALIBRATIONS).astype({"cutoff": "int16"})
     scored_forecasts = made.sort_values(["model", "series", "cutoff", "horizon"], ignore_index=True)
-    return Backtest(scored_forecasts[schemas.BACKTEST.columns], calibrations)
+    return Backtest(
+        scored_forecasts[schemas.BACKTEST.columns],
+        _table_in_reais(frames_in_reais, made.loc[~sure, ["series", "year"]]),
+        calibrations,
+    )
+
+
+def calibrated(rolled: pd.DataFrame, cutoffs: Iterable[int]) -> pd.DataFrame:
+    """The forecasts of `rolling` at the `cutoffs`, each corrected by what the errors known at it teach."""
+    rows = [
+        intervals.corrected(rolled[rolled["cutoff"] == cutoff], intervals.calibrate(past_errors(rolled, cutoff)))
+        for cutoff in cutoffs
+    ]
+    return pd.concat(rows, ignore_index=True) if rows else rolled
+
+
+def teach(rolled: pd.DataFrame, dollars: pd.DataFrame, rates: Rates | None) -> dict[str, dict[str, float]]:
+    """Money (`usd`, `brl`, `brl_real`) → the calibration that all errors teach, as names and numbers; none without.
+
+    `dollars` are the `rolled` forecasts as `calibrated` gives them. The association stands with `brl`.
+    """
+    known = intervals.calibrate(rolled[rolled["cutoff"] >= WARM_UP])
+    taught = {"usd": known.parts} if known else {}
+    if rates and (learned := reais.learn(reais.beside(dollars, rates))):
+        taught |= learned.parts
+    return taught
+
+
+def _in_reais(beside: pd.DataFrame, cutoffs: Iterable[int]) -> list[pd.DataFrame]:
+    """The forecasts in reais at each of the cutoffs at which there were errors enough to learn from."""
+    frames = []
+    for cutoff in cutoffs:
+        learned = reais.learn(past_errors(beside, cutoff))
+        if learned:
+            frames.append(reais.in_reais(beside[beside["cutoff"] == cutoff], learned))
+    return frames
+
+
+def _table_in_reais(frames: list[pd.DataFrame], doubtful: pd.DataFrame) -> pd.DataFrame:
+    """The table `backtest_reais` of the contracts; of the (series, year) in `doubtful` the actual is null."""
+    if not frames:
+        return schemas.frame([], schemas.BACKTEST_REAIS)
+    made = prices_from_logs(pd.concat(frames, ignore_index=True))
+    unsure = pd.MultiIndex.from_frame(made[["series", "year"]]).isin(pd.MultiIndex.from_frame(doubtful))
+    made["actual"], made["last"] = np.exp(made["log_actual"]).mask(unsure), six_digits(np.exp(made["last"]))
+    made = made.sort_values(["model", "terms", "series", "cutoff", "horizon"], ignore_index=True)
+    return made[schemas.BACKTEST_REAIS.columns]
 
 
 def of_stored(
@@ -197,27 +251,42 @@ def of_stored(
         horizons,
         unit_values.as_published(trade),
         unit_values.as_confirmed(trade, schemas.read(tidy_dir / "corrections.parquet")),
+        stored_rates(prices_dir),
     )
 
 
-def calibration(
-    name: str, prices: pd.DataFrame, steps: list[int], calibrations: pd.DataFrame | None = None
-) -> intervals.Calibration | None:
-    """What the errors of a pooled model up to the newest year of `prices` teach, at the horizons `steps`.
+def stored_rates(prices_dir: Path) -> Rates:
+    """The rates of the tables that the stage prices has stored in `prices_dir`."""
+    exchange_rates = schemas.read(prices_dir / "exchange_rates.parquet")
+    return Rates.of(exchange_rates, schemas.read(prices_dir / "price_levels.parquet"))
+
+
+def taught(
+    name: str,
+    prices: pd.DataFrame,
+    steps: list[int],
+    calibrations: pd.DataFrame | None = None,
+    rates: Rates | None = None,
+) -> dict[str, dict[str, float]]:
+    """What the errors of a pooled model up to the newest year of `prices` teach at the horizons `steps`, as `teach`.
 
     Taken from `calibrations` (the table that a backtest gives) where it was learned there from the same horizons;
-    else the errors are made anew, which takes as long as a backtest of the model. None for a model that is not
-    pooled, and where there are too few errors.
+    else the errors are made anew, which takes as long as a backtest of the model. Nothing for a model that is not
+    pooled, and of money for which there are too few errors.
     """
     if name not in POOLED:
-        return None
+        return {}
     newest = int(prices["year"].max())
     if calibrations is not None:
         learned = calibrations.set_index(["model", "cutoff", "horizons"])
-        here = learned.index == (name, newest, _in_words(steps))
-        if here.any():
-            return intervals.Calibration.of(dict(learned.loc[here, ["name", "value"]].itertuples(index=False)))
-    return intervals.calibrate(rolling(name, prices, range(WARM_UP, newest), steps))
+        here = learned[learned.index == (name, newest, _in_words(steps))]
+        if len(here):
+            return {
+                str(money): dict(zip(rows["name"], rows["value"], strict=True))
+                for money, rows in here.groupby("money")
+            }
+    rolled = rolling(name, prices, range(WARM_UP, newest), steps)
+    return teach(rolled, calibrated(rolled, rolled["cutoff"].unique() if rates else []), rates)
 
 
 def _in_words(steps: list[int]) -> str:

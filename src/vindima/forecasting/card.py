@@ -33,12 +33,13 @@ def card(
     stand: pd.DataFrame,
     publications: pd.DataFrame,
     against: pd.DataFrame,
+    reais: list[dict[str, Any]],
     language: Language,
 ) -> str:
     """The card as Markdown.
 
     `record` is `model.json`, `stand` the table of `scores.stand` for `scored`, `publications` that of
-    `track_record.summary` and `against` that of `track_record.against_actual`.
+    `track_record.summary`, `against` that of `track_record.against_actual` and `reais` the rows of `scores.in_reais`.
     """
     model = record["model"]
     series = forecasts["series"].drop_duplicates()
@@ -73,7 +74,17 @@ def card(
         publications=publications[publications["n_forecasts"] > 0].to_dict("records"),
         waiting=waiting.drop_duplicates("vintage").to_dict("records"),
         came=_came(against, language),
+        reais=[row | {"name": _group(row["group"], language)} for row in reais if row["group"] in _SHOWN_IN_REAIS],
     )
+
+
+_SHOWN_IN_REAIS = ("all", "totals", "imports.table_wine", "exports.table_wine")
+
+
+def _group(group: str, language: Language) -> str:
+    """'totals' → totals; of a total its flow and product."""
+    words = {"all": {"en": "all series", "pt": "todas as séries"}, "totals": {"en": "totals", "pt": "totais"}}
+    return words[group][language] if group in words else part_name("total", group, language)
 
 
 def _named(stand: pd.DataFrame, language: Language) -> list[dict[Any, Any]]:
@@ -113,8 +124,9 @@ def write(
     stand: pd.DataFrame,
     publications: pd.DataFrame,
     against: pd.DataFrame,
+    reais: list[dict[str, Any]],
     folder: Path,
 ) -> None:
     """Write `card.md` and `card.pt-BR.md` to `folder`. `scored` holds the rows that `stand` was made from."""
     for language, name in FILES.items():
-        files.write(folder / name, card(record, forecasts, scored, stand, publications, against, language))
+        files.write(folder / name, card(record, forecasts, scored, stand, publications, against, reais, language))

@@ -6,17 +6,23 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from vindima import files, paths
 from vindima.errors import VindimaError
 from vindima.etl import schemas
-from vindima.forecasting import backtest, intervals, scores
+from vindima.forecasting import backtest, intervals, reais, scores
 from vindima.forecasting.models import CANDIDATES, POOLED, estimated, fit_panel, log_quantiles, model
+from vindima.forecasting.reais import Rates
+from vindima.forecasting.stored import six_digits
 from vindima.quantiles import QUANTILES
 
 PACKAGES = ("numpy", "pandas", "scipy", "sktime", "statsforecast")
 """Locked packages whose versions can move a forecast."""
+
+
+_KEY = ["series", "cutoff", "horizon", "year", "model"]
 
 
 class Forecaster:
@@ -32,6 +38,8 @@ class Forecaster:
         self.record = record
         self.history = history
         self.calibration = calibration
+        self.rates: Rates | None = None
+        self.learned: reais.Learned | None = None
         fitted = model(record["model"]).set_params(**record["fitted"])
         series = sorted(history["series"].unique())
         self._fitted = fit_panel(record["model"], fitted, history, series, record["cutoff"])
@@ -45,6 +53,7 @@ class Forecaster:
         vintage: str,
         requirements: Path = paths.ROOT / "requirements.txt",
         calibrations: pd.DataFrame | None = None,
+        rates: Rates | None = None,
     ) -> "Forecaster":
         """Fit the candidate that did best in `scored` (the backtest table) to all of `prices`.
 
@@ -57,7 +66,8 @@ class Forecaster:
         series = backtest.check_cutoff(prices, cutoff)
         name, errors = scores.choose(scored, CANDIDATES)
         fitted = fit_panel(name, model(name), prices, series, cutoff)
-        calibration = backtest.calibration(name, prices, steps, calibrations)
+        taught = backtest.taught(name, prices, steps, calibrations, rates)
+        calibration = intervals.Calibration.of(taught["usd"]) if "usd" in taught else None
         history = prices.loc[prices["series"].isin(series), schemas.HISTORY.columns]
         history = history.sort_values(["series", "year"], ignore_index=True)
         record = {
@@ -79,7 +89,9 @@ class Forecaster:
             },
             "packages": locked_versions(requirements),
         }
-        return cls(record, history, calibration)
+        made = cls(record, history, calibration)
+        made.rates, made.learned = rates, reais.Learned.of(taught)
+        return made
 
     def predict(self, horizon: int | None = None) -> pd.DataFrame:
         """Forecasts of every series for 1 to `horizon` years after the cutoff (None: all that were fitted).
@@ -90,11 +102,28 @@ class Forecaster:
         steps = _steps(self.record["horizon"] if horizon is None else horizon)
         if steps[-1] > self.record["horizon"]:
             raise VindimaError(f"horizon: expected 1 to {self.record['horizon']}, as fitted, got {horizon}")
+        made = self._in_dollars(steps)[[*_KEY, *QUANTILES]]
+        return schemas.validate(backtest.prices_from_logs(made), schemas.FORECASTS)
+
+    def predict_in_reais(self) -> pd.DataFrame:
+        """The same in reais a kilogram, nominal and real (column `terms`): the contract `forecasts_reais`.
+
+        No rows without the `rates` that `fit` takes, and for a model with too few errors to learn from.
+        """
+        if self.rates is None or self.learned is None:
+            return schemas.frame([], schemas.FORECASTS_REAIS)
+        dollars = self._in_dollars(_steps(self.record["horizon"]))
+        made = reais.in_reais(reais.beside(dollars, self.rates), self.learned)
+        made = backtest.prices_from_logs(made.assign(last=six_digits(np.exp(made["last"]))))
+        made = made.sort_values(["terms", "series", "horizon"], ignore_index=True)
+        return schemas.validate(made[schemas.FORECASTS_REAIS.columns], schemas.FORECASTS_REAIS)
+
+    def _in_dollars(self, steps: list[int]) -> pd.DataFrame:
+        """Calibrated quantiles of the log price and what calibrates, a row for each series and step."""
         cutoff, series = self.record["cutoff"], sorted(self.history["series"].unique())
         own = log_quantiles(self._fitted, steps).merge(intervals.features(self.history, series, cutoff), on="series")
-        made = intervals.corrected(own, self.calibration)[["series", "horizon", *QUANTILES]]
-        made = made.assign(cutoff=cutoff, year=cutoff + made["horizon"], model=self.record["model"])
-        return schemas.validate(backtest.prices_from_logs(made), schemas.FORECASTS)
+        made = intervals.corrected(own, self.calibration)
+        return made.assign(cutoff=cutoff, year=cutoff + made["horizon"], model=self.record["model"])
 
     def save(self, folder: Path, *beside: tuple[pd.DataFrame, schemas.Contract, Path]) -> None:
         """Write `model.json`, `history.parquet` and `calibration.parquet` to `folder`; the same bytes every time.

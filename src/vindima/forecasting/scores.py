@@ -142,6 +142,32 @@ def record(scored: pd.DataFrame, model: str) -> pd.DataFrame:
     return by.sum()
 
 
+IN_REAIS = [
+    "terms", "group", "n_series", "n_forecasts", "mae_rel_naive", "coverage_80", "coverage_95", "held_80", "held_95",
+]  # fmt: skip
+
+
+def in_reais(backtest: pd.DataFrame, model: str) -> list[dict]:
+    """How the forecasts of `model` in reais did at horizons 1 to 3, by the table `backtest_reais`.
+
+    A row, columns `IN_REAIS`, for each of the terms and groups (`all`, `totals`, and each total). Naive is the last
+    price at the rate of the cutoff.
+    """
+    near = backtest[(backtest["model"] == model) & backtest["horizon"].isin(SCORED_HORIZONS)]
+    near = near[near["actual"].notna()]
+    rows = []
+    for terms, known in near.groupby("terms"):
+        errors = log_errors(known).assign(naive=abs(np.log(known["actual"] / known["last"])))
+        totals = errors[errors["total"]]
+        for group, chosen in [("all", errors), ("totals", totals), *totals.groupby("series")]:
+            held = {f"held_{level}": int(chosen[f"inside_{level}"].sum()) for level in SIDES}
+            shares = {f"coverage_{level}": float(six_digits(chosen[f"inside_{level}"].mean())) for level in SIDES}
+            ratio = float(six_digits(chosen["absolute"].mean() / chosen["naive"].mean()))
+            counts = {"n_series": chosen["series"].nunique(), "n_forecasts": len(chosen), "mae_rel_naive": ratio}
+            rows.append({"terms": terms, "group": group} | counts | shares | held)
+    return rows
+
+
 def _draws(cutoffs: pd.Series) -> pd.DataFrame:
     """How often each cutoff (columns) is drawn in each resample (rows): whole circular blocks, cut to the number."""
     distinct = np.sort(cutoffs.unique())
@@ -187,11 +213,11 @@ def _table(rows: pd.DataFrame, draws: pd.DataFrame, ours: str) -> pd.DataFrame:
     return pd.DataFrame(columns).sort_values("mae")
 
 
-def metrics(table: pd.DataFrame, model: str) -> dict[str, dict]:
+def metrics(table: pd.DataFrame, model: str, reais: list[dict] | None = None) -> dict[str, dict]:
     """How `model` did by the table of `stand`, against the corrected prices: `{"all": M, "totals": M}`.
 
     M = `n_series, n_forecasts, horizons, mae_rel_naive, rmse_rel_naive, pinball_rel_autoets, coverage_80,
-    coverage_95`.
+    coverage_95`. With the rows of `in_reais` also `"reais": {"nominal": R, "real": R}`, R as all.
     """
     ours = table[(table["model"] == model) & (table["actuals"] == "corrected") & table["by"].isin(["all", "totals"])]
     found: dict[str, dict] = {}
@@ -199,6 +225,10 @@ def metrics(table: pd.DataFrame, model: str) -> dict[str, dict]:
         counts = {"n_series": int(row["n_series"]), "n_forecasts": int(row["n_forecasts"])}
         names = [*RATIOS, "coverage_80", "coverage_95"]
         found[row["by"]] = counts | {"horizons": list(SCORED_HORIZONS)} | {name: float(row[name]) for name in names}
+    for row in reais or []:
+        if row["group"] in ("all", "totals"):
+            told = {name: row[name] for name in row if name not in ("terms", "group", "held_80", "held_95")}
+            found.setdefault("reais", {}).setdefault(row["terms"], {})[row["group"]] = told
     return found
 
 

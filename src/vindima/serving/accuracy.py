@@ -41,6 +41,8 @@ PROMISED = 80
 FEWEST_FORECASTS = 30
 """With fewer forecasts that came due a series has no dot: chance alone would explain nearly every share."""
 WORST = 10
+HELD_OUT = 3
+"""How many cutoffs are shown by themselves: the last, which only three, two and one years have come after."""
 SMALL_TRADE = 10_000
 """Kilograms: a year with less trade is counted as one of small trade."""
 METHODS: Mapping[str, Mapping[Language, tuple[str, str]]] = {
@@ -256,6 +258,32 @@ WORDS: Mapping[str, Mapping[Language, str]] = {
     "outside_80": {"pt": "fora da faixa de 80", "en": "outside the range of 80"},
     "outside_95": {"pt": "fora também da de 95", "en": "outside that of 95 too"},
     "inside": {"pt": "na faixa de 80", "en": "in the range of 80"},
+    "in_reais": {"pt": "Em reais", "en": "In reais"},
+    "reais_title": {
+        "pt": "Em reais, a faixa de 80 em 100 conteve {nominal} de cada 100 preços, e {real} em reais de um ano só",
+        "en": "In reais the range of 80 in 100 held {nominal} of 100 prices, and {real} in reais of one year",
+    },
+    "reais_text": {
+        "pt": "A previsão em reais espera também um câmbio, com o que se sabia no ano do corte, e sua faixa conhece "
+        "esse risco. O erro está ao lado de repetir o último preço ao câmbio do seu ano; até {near} anos à frente. "
+        "Um só câmbio move todas as séries: são contagens de poucos anos.",
+        "en": "The forecast in reais expects an exchange rate too, by what was known in the cutoff year, and its "
+        "range knows that risk. The error is beside repeating the last price at the rate of its year; up to {near} "
+        "years ahead. One rate moves all series: these are counts of few years.",
+    },
+    "terms_nominal": {"pt": "reais correntes", "en": "nominal reais"},
+    "terms_real": {"pt": "reais do ano do corte", "en": "reais of the cutoff year"},
+    "all_series": {"pt": "todas as séries", "en": "all series"},
+    "money": {"pt": "moeda", "en": "money"},
+    "error": {"pt": "erro", "en": "error"},
+    "hold_out": {"pt": "Como se os dados acabassem antes", "en": "As if the data ended earlier"},
+    "hold_out_text": {
+        "pt": "O que o modelo diria com dados só até cada corte, e o que veio depois: todas as previsões até {last}, "
+        "um corte por linha.",
+        "en": "What the model would have said with data to each cutoff alone, and what came after it: all forecasts "
+        "up to {last}, one cutoff a line.",
+    },
+    "for_years": {"pt": "para", "en": "for"},
     "published": {"pt": "Como foram publicadas", "en": "As they were published"},
     "none_due": {
         "pt": "Nenhuma previsão publicada venceu ainda",
@@ -384,6 +412,8 @@ def page(
         coverage=told.coverage(),
         series=told.every_series(),
         earlier=told.earlier(),
+        reais=told.in_reais(),
+        hold_out=told.hold_out(),
         published=told.published(),
         worst=told.worst(),
         source=told.say("source", **answers.provenance),
@@ -416,7 +446,7 @@ class _Told:
         self.horizons = sorted(int(group) for by, group in self.scores if by == "horizon")
         self.held = answers.rows(
             "select series, sum(n_forecasts) as due, sum(held_80) as held_80, sum(held_95) as held_95 from record "
-            "where horizon <= ? group by series order by series",
+            "where money = 'usd' and horizon <= ? group by series order by series",
             (NEAR,),
         )
         self.ahead = answers.rows("select * from past where horizon = 1 and actual is not null order by series, year")
@@ -760,7 +790,68 @@ class _Told:
             rows.append([series_name(row["series"], self.language), due, held, shares[0], wide, shares[1], verdict])
         return {"heads": [self.say(head) for head in heads], "rows": rows, "count": self.many_series(len(rows))}
 
+    # ---- in reais
+
+    def in_reais(self) -> dict[str, Any] | None:
+        """How the forecasts in reais did: all series, the totals together and each; None where there are none."""
+        rows = self.answers.rows("select * from scores_reais order by terms, rowid")
+        if not rows:
+            return None
+        lines = [
+            [
+                self.group_name(row["group"]), self.say(f"terms_{row['terms']}"), row["n_forecasts"],
+                self.percent(row["mae_rel_naive"] - 1, True), row["held_80"], self.percent(row["coverage_80"]),
+                row["held_95"], self.percent(row["coverage_95"]),
+            ]
+            for row in rows
+        ]  # fmt: skip
+        shares = {row["terms"]: self.of_hundred(row["coverage_80"]) for row in rows if row["group"] == "all"}
+        heads = ["series", "money", "due", "error", "held_80", "share", "held_95", "share"]
+        return {
+            "title": self.say("reais_title", **shares),
+            "text": self.say("reais_text", near=NEAR),
+            "table": {"heads": [self.say(head) for head in heads], "rows": lines},
+        }
+
+    def group_name(self, group: str) -> str:
+        if group == "all":
+            return self.say("all_series")
+        return TOTALS[self.language][1] if group == "totals" else self.row_name(group)
+
     # ---- what came
+
+    def hold_out(self) -> dict[str, Any] | None:
+        """What was forecast at each of the last cutoffs against what came; None where nothing did."""
+        rows = self.answers.rows("select * from past where actual is not null order by cutoff, series, horizon")
+        lines = []
+        for cutoff in sorted({row["cutoff"] for row in rows})[-HELD_OUT:]:
+            made = [row for row in rows if row["cutoff"] == cutoff]
+            totals = [row for row in made if parts(row["series"])[2] is None]
+            lines += [
+                self.held_out(cutoff, "all", made),
+                *([self.held_out(cutoff, "totals", totals)] if totals else []),
+            ]
+        if not lines:
+            return None
+        heads = ["cutoff", "for_years", "series", "due", "error", "held_80", "share", "held_95", "share"]
+        last = max(row["year"] for row in rows)
+        return {
+            "text": self.say("hold_out_text", last=last),
+            "table": {"heads": [self.say(head) for head in heads], "rows": lines},
+        }
+
+    def held_out(self, cutoff: int, group: str, rows: Sequence[Mapping[str, Any]]) -> list[object]:
+        """A line of the table: the forecasts made at `cutoff`, and their error beside the price of that year."""
+        naive = [(row, self.price(row, "cutoff", "price_usd_kg")) for row in rows]
+        both = [(error(row["actual"], row["forecast"]), error(row["actual"], last)) for row, last in naive if last]
+        ours, theirs = (math.fsum(column) for column in zip(*both, strict=True)) if both else (0.0, 0.0)
+        held = [sum(within(row, level) for row in rows) for level in SIDES]
+        years = sorted({row["year"] for row in rows})
+        return [
+            cutoff, f"{years[0]}–{years[-1]}" if len(years) > 1 else years[0], self.group_name(group), len(rows),
+            self.percent(ours / theirs - 1, True) if theirs else "–",
+            *(part for count in held for part in (count, self.percent(count / len(rows)))),
+        ]  # fmt: skip
 
     def earlier(self) -> dict[str, Any] | None:
         by_series: dict[str, list[dict]] = {}

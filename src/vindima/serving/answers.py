@@ -19,7 +19,7 @@ from vindima.forecasting import scenario
 from vindima.forecasting.scenario import Impossible, six
 from vindima.labels import Language
 from vindima.quantiles import SIDES
-from vindima.series import NEVER_FORECAST, parts
+from vindima.series import NEVER_FORECAST, REAIS, parts
 from vindima.serving import sentences
 from vindima.serving.money import Averages, Money
 from vindima.serving.questions import LEVELS, Prediction
@@ -93,9 +93,12 @@ class Answers:
         for row in self.rows("select * from price_index order by flow, product, year"):
             levels = {name: row[name] for name in ("year", *price_index.LEVELS)}
             self._levels.setdefault(f"{row['flow']}.{row['product']}", {})[row["year"]] = levels
-        self._records: dict[str, list[dict]] = {}
-        for row in self.rows("select * from record order by series, horizon"):
-            self._records.setdefault(row["series"], []).append(row)
+        self._in_reais: dict[tuple[str, str], list[dict]] = {}
+        for row in self.rows("select * from forecasts_reais order by series, terms, horizon"):
+            self._in_reais.setdefault((row["series"], row["terms"]), []).append(row)
+        self._records: dict[tuple[str, str], list[dict]] = {}
+        for row in self.rows("select * from record order by series, money, horizon"):
+            self._records.setdefault((row["series"], row["money"]), []).append(row)
         self._moves = scenario.by_key(self.rows("select * from moves"))
         years = {row["year"]: row for row in self.rows("select * from conversion order by year")}
         publishers = {row["measure"]: row["publisher"] for row in self.rows("select * from sources")}
@@ -243,7 +246,7 @@ class Answers:
                     (series,),
                 ),
                 "path": self._forecasts.get(series, []),
-                "record": next((row for row in self._records.get(series, []) if row["horizon"] == 1), None),
+                "record": next((row for row in self._records.get((series, "usd"), []) if row["horizon"] == 1), None),
             }
             for series, described in self._described.items()
             if described["country"] is None
@@ -274,11 +277,11 @@ class Answers:
         return found
 
     def _forecast(self, asked: Prediction, language: Language) -> dict:
-        rows = self._forecasts[asked.series][: asked.horizon or self.horizon]
         inputs = asked.inputs()
+        rows, expected = self._rows_in_money(asked, inputs)
         outcome = scenario.apply(self._moves, rows, inputs) if inputs else None
         assumed = [self._assumed(name, given, rows, language) for name, given in inputs.items()]
-        money = Money(self._averages, asked, assumed, language)
+        money = Money(self._averages, asked, assumed, language, self.provenance["cutoff"], expected)
         warnings = [sentences.UNIT_VALUE[language]]
         answer: dict[str, Any] = {
             "series": asked.series,
@@ -297,11 +300,27 @@ class Answers:
         answer["warnings"] = warnings + money.warnings
         return answer | {"provenance": self.provenance}
 
+    def _rows_in_money(self, asked: Prediction, inputs: Mapping[str, Mapping]) -> tuple[list[dict], dict[int, float]]:
+        """The forecasts to answer from, and the rates that they expect by year where they are in reais.
+
+        They are in dollars, with no rates, where dollars or a given rate are asked for, and where reais were not
+        forecast.
+        """
+        horizon = asked.horizon or self.horizon
+        dollars = self._forecasts[asked.series][:horizon]
+        given = asked.exchange_rate is not None or "exchange_rate" in inputs
+        nominal = self._in_reais.get((asked.series, "nominal"), [])[:horizon]
+        if asked.currency == "usd" or given or not nominal:
+            return dollars, {}
+        expected = {row["year"]: six(row["q50"] / one["q50"]) for row, one in zip(nominal, dollars, strict=True)}
+        return self._in_reais[asked.series, asked.terms][:horizon], expected
+
     def _record(self, asked: Prediction, horizon: int) -> list[dict]:
-        """How many of the series' own past forecasts at each horizon lay in the interval of each level."""
+        """How many of the series' own past forecasts in this money lay in the interval, by horizon and level."""
+        money = "usd" if asked.currency == "usd" else REAIS[asked.terms]
         return [
             {"horizon": row["horizon"], "level": level, "held": row[f"held_{level}"], "of": row["n_forecasts"]}
-            for row in self._records.get(asked.series, [])
+            for row in self._records.get((asked.series, money), [])
             if row["horizon"] <= horizon
             for level in asked.level
         ]

@@ -42,14 +42,26 @@ class Averages:
 
 
 class Money:
-    """The money and the measure in which a forecast is given, and what is assumed for it."""
+    """The money and the measure in which a forecast is given, and what is assumed for it.
 
-    def __init__(self, averages: Averages, asked: Prediction, assumed: list[dict], language: Language) -> None:
-        self._asked, self._averages = asked, averages
+    `modelled`: the expected reais for a dollar by year, where the forecast itself is in reais; {} where it is in
+    nominal dollars, which are converted. `cutoff` is that of the forecast.
+    """
+
+    def __init__(
+        self,
+        averages: Averages,
+        asked: Prediction,
+        assumed: list[dict],
+        language: Language,
+        cutoff: int,
+        modelled: Mapping[int, float],
+    ) -> None:
+        self._asked, self._averages, self._cutoff, self._modelled = asked, averages, cutoff, modelled
         self._moved = next((one["level"] for one in assumed if one["input"] == "exchange_rate"), None)
         self.assumptions: dict[str, Any] = {}
         self.warnings: list[str] = []
-        self.converted = asked.currency != "usd" or asked.terms != "nominal"
+        self.converted = not modelled and (asked.currency != "usd" or asked.terms != "nominal")
         self._rates = self._exchange_rates()
         self._real = self._price_level()
         self._weight = self._bottle()
@@ -57,7 +69,9 @@ class Money:
             reason = sentences.CONVERTED[asked.currency][language]
             self.assumptions["intervals"] = reason
             self.warnings.append(reason)
-        if asked.terms == "real":
+        if modelled:
+            self.warnings.append(sentences.in_reais(cutoff, modelled, averages.newest("brl_per_usd"), language))
+        elif asked.terms == "real":
             self.warnings.append(sentences.NO_INFLATION[language].format(**self.assumptions["price_level"]))
         symbol = {"usd": "US$", "brl": "R$"}[asked.currency]
         of_year = f" of {averages.base_year}" if asked.terms == "real" else ""
@@ -69,6 +83,14 @@ class Money:
         if asked.currency == "usd":
             if asked.exchange_rate is not None:
                 raise Impossible("exchange_rate", "no exchange rate: one is for currency brl", asked.exchange_rate)
+            return {None: 1.0}
+        if self._modelled:
+            self.assumptions["exchange_rate"] = {
+                "brl_per_usd": self._averages.years[self._cutoff]["brl_per_usd"],
+                "year": self._cutoff,
+                "source": self._averages.source("BRL"),
+                "expected": {str(year): rate for year, rate in self._modelled.items()},
+            }
             return {None: 1.0}
         if asked.exchange_rate is not None:
             if self._moved:
@@ -92,6 +114,8 @@ class Money:
             return 1.0
         measure = {"usd": "us_cpi", "brl": "ipca"}[self._asked.currency]
         year, level = self._averages.newest(measure)
+        if self._modelled:  # in reais of the cutoff year
+            year, level = self._cutoff, self._averages.years[self._cutoff][measure]
         base_year, base = self._averages.base_year, self._averages.of_base_year(measure)
         if base is None:
             raise Impossible("terms", f"nominal: there is no {measure} of the base year, {base_year}", "real")

@@ -96,6 +96,10 @@ WORDS: Mapping[str, Mapping[Language, str]] = {
         "pt": "Sem previsão: não se trata de um país estrangeiro só.",
         "en": "No forecast: this is not one foreign country.",
     },
+    "held_reais": {
+        "pt": "De {of} previsões passadas desta série em reais, {held} couberam na faixa.",
+        "en": "Of {of} past forecasts of this series in reais, {held} held in the band.",
+    },
     "reais_begin": {
         "pt": "O real existe desde julho de 1994; antes, a moeda mudou cinco vezes em oito anos, e por isso não há "
         "preço em reais antes de {first}.",
@@ -133,6 +137,7 @@ WORDS: Mapping[str, Mapping[Language, str]] = {
     "key_last": {"pt": "Preço em {year}, por {per}", "en": "Price in {year}, a {per}"},
     "key_nominal": {"pt": ", em valor corrente", "en": ", nominal"},
     "key_band": {"pt": "80 em 100: {low} a {high}", "en": "80 in 100: {low} to {high}"},
+    "key_expected": {"pt": "com o dólar esperado a {rate}", "en": "with the dollar expected at {rate}"},
     "key_rate": {
         "pt": "se o dólar ficar em {rate} (média de {year})",
         "en": "if the dollar stays at {rate} (average of {year})",
@@ -588,9 +593,21 @@ class _Outlook:
         low, high = ahead["bands"][80]
         word = "was_and_may_fall" if change > 0 and low < known[last] else "was"
         word = "was_and_may_rise" if change < 0 and high > known[last] else word
-        return title, f"{self._say('between', low=self._money(low), high=self._money(high))} " + self._say(
-            word, last=last, price=price
+        deck = [
+            self._say("between", low=self._money(low), high=self._money(high)),
+            self._say(word, last=last, price=price),
+        ]
+        if self._view.currency == "brl":
+            deck += self._held_in_reais()
+        return title, " ".join(deck)
+
+    def _held_in_reais(self) -> list[str]:
+        """How many of this series' past forecasts in these reais held, at the horizon that is asked about."""
+        rows = self._answers.rows(
+            "select held_80, n_forecasts from record where series = ? and money = ? and horizon = ?",
+            (self._view.series, self._view.money, self._view.horizon),
         )
+        return [self._say("held_reais", held=row["held_80"], of=row["n_forecasts"]) for row in rows]
 
     def _choices(self) -> dict[str, Any]:
         """What can be chosen, and what is: only what exists. In a file, flow, product and country are addresses."""
@@ -698,8 +715,12 @@ class _Outlook:
                     ]
                     if "exchange_rate" in answer["assumptions"]:
                         rate = answer["assumptions"]["exchange_rate"]
-                        level = self._number(rate["brl_per_usd"])
-                        notes = [self._say("key_rate", rate=level, year=rate["year"])]
+                        if "expected" in rate:
+                            level = self._number(rate["expected"][str(step["year"])])
+                            notes.append(self._say("key_expected", rate=level))
+                        else:
+                            level = self._number(rate["brl_per_usd"])
+                            notes = [self._say("key_rate", rate=level, year=rate["year"])]
                     title = self._say("key_ahead", year=step["year"], **said)
                     value = step["forecast"]
                 else:
@@ -728,7 +749,8 @@ class _Outlook:
             return None
         held = sum(row["q10"] <= row["actual"] <= row["q90"] for row in rows)
         [every] = self._answers.rows(
-            "select count(*) as series, sum(held_80) as held, sum(n_forecasts) as made from record where horizon = ?",
+            "select count(*) as series, sum(held_80) as held, sum(n_forecasts) as made from record "
+            "where money = 'usd' and horizon = ?",
             (horizon,),
         )
         if len(rows) < FEWEST:

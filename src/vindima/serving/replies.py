@@ -166,7 +166,9 @@ class Forecast(Reply):
     terms: Literal["nominal", "real"]
     unit: str
     path: list[Step]
-    record: Annotated[list[Held], Field(description="The series' own past forecasts; empty for a converted money.")]
+    record: Annotated[
+        list[Held], Field(description="The series' own past forecasts in this money; empty for a converted one.")
+    ]
     baseline: list[Step] = []
     effects: list[Effect] = []
     assumptions: Annotated[dict[str, Any], Field(description="Rates, price levels and inputs, each with its year.")]

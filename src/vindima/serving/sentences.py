@@ -47,10 +47,10 @@ UNIT_VALUE: dict[Language, str] = {
 }
 CONVERTED: dict[str, dict[Language, str]] = {
     "brl": {
-        "en": "No intervals in reais: those of the forecast are for nominal dollars and know nothing of the exchange "
-        "rate. Converted they would have held 71 of 100 past prices of all series, where 80 are promised.",
-        "pt": "Sem intervalos em reais: os da previsão valem para dólares nominais e nada sabem do câmbio. "
-        "Convertidos, teriam contido 71 de cada 100 preços passados de todas as séries, onde 80 são prometidos.",
+        "en": "No intervals: this is the forecast in dollars at a given exchange rate, or there are too few past "
+        "forecasts in reais to learn from; how sure the rate is, it does not say.",
+        "pt": "Sem intervalos: é a previsão em dólares a um câmbio dado, ou há poucas previsões passadas em reais "
+        "com que aprender; quão certo é o câmbio, ela não diz.",
     },
     "usd": {
         "en": "No intervals in real terms: those of the forecast are for nominal dollars and know nothing of "
@@ -58,8 +58,17 @@ CONVERTED: dict[str, dict[Language, str]] = {
         "pt": "Sem intervalos em termos reais: os da previsão valem para dólares nominais e nada sabem da inflação.",
     },
 }
-"""Why a path in another money has no intervals. The 71 of 100 are the dollar intervals at the exchange rate of their
-time, held against the prices in reais that came (cutoffs 2007 to 2023)."""
+"""Why a path in another money has no intervals."""
+_IN_REAIS: dict[Language, str] = {
+    "en": "In reais by what was known in {cutoff}: a dollar is expected at R$ {first} in {year}. The intervals know "
+    "that the rate is uncertain.",
+    "pt": "Em reais pelo que se sabia em {cutoff}: espera-se o dólar a R$ {first} em {year}. Os intervalos sabem "
+    "que o câmbio é incerto.",
+}
+_NEWER_RATE: dict[Language, str] = {
+    "en": " The average of {newest}, {rate}, is not in it.",
+    "pt": " A média de {newest}, {rate}, não entra nela.",
+}
 NO_INFLATION: dict[Language, str] = {
     "en": "In money of {base_year} by the price level of {year}, the newest on hand: what inflation will be after "
     "{year} is not forecast.",
@@ -188,6 +197,15 @@ def warning(found: Caution, language: Language) -> str:
         year=found.year,
         **{name: number(value, decimals, language) for name, value in found.numbers.items()},
     )
+
+
+def in_reais(cutoff: int, expected: Mapping[int, float], newest: tuple[int, float], language: Language) -> str:
+    """What exchange rate a forecast in reais expects in its first year, and that a newer average is not in it."""
+    year, rate = next(iter(expected.items()))
+    said = _IN_REAIS[language].format(cutoff=cutoff, first=number(rate, 2, language), year=year)
+    if newest[0] > cutoff:
+        said += _NEWER_RATE[language].format(newest=newest[0], rate=number(newest[1], 2, language))
+    return said
 
 
 def age(newest: Mapping[str, int], language: Language, today: date | None = None) -> str:

@@ -16,6 +16,7 @@ from vindima import paths
 from vindima.errors import VindimaError
 from vindima.etl import crosscheck, schemas
 from vindima.forecasting import effects, scores, track_record
+from vindima.series import REAIS
 from vindima.serving import sets
 from vindima.serving.answers import REACHES, TABLES, Answers
 
@@ -55,14 +56,16 @@ class ServedSet:
     """One complete set: tables as in the contracts, and where its figures come from.
 
     `provenance` is `{vintage, cutoff, model, model_sha256, source}`, the words of every answer with data;
-    `base_year` the year in whose money the real prices are; `record` how often the intervals of the published model
-    held, for each series and horizon (`scores.record`).
+    `base_year` the year in whose money the real prices are; `reais` the forecasts in reais; `record` how often the
+    intervals of the published model held, for each series and horizon (`scores.record`) and money (`usd`, `brl` and,
+    in reais of the cutoff year, `brl_real`).
     """
 
     prices: pd.DataFrame
     base_year: int
     index: pd.DataFrame
     forecasts: pd.DataFrame
+    reais: pd.DataFrame
     backtest: pd.DataFrame
     record: pd.DataFrame
     review: Review
@@ -120,11 +123,19 @@ def _write_service_tables(
     moved = effects.moves(_table(folder, schemas.EFFECTS, shown_as))
     moves = pd.DataFrame(moved, columns=[*schemas.EFFECTS.columns, *REACHES])
     tables |= {"prices": found.prices, "price_index": found.index, "forecasts": found.forecasts}
-    tables |= {"record": found.record, "conversion": conversion, "sources": sources, "moves": moves}
+    tables |= {
+        "forecasts_reais": found.reais,
+        "record": found.record,
+        "conversion": conversion,
+        "sources": sources,
+        "moves": moves,
+    }
     past = found.backtest[found.backtest["model"] == found.model["model"]].drop(columns="model")
     confirmed = _confirmed(found.prices, found.review.corrections)
     tables |= {"past": past, "came_due": track_record.against_actual(published, found.prices, confirmed)}
     tables |= {"scores": _table(folder, schemas.SCORES, shown_as)}
+    in_reais = scores.in_reais(_table(folder, schemas.BACKTEST_REAIS, shown_as), found.model["model"])
+    tables |= {"scores_reais": pd.DataFrame(in_reais, columns=scores.IN_REAIS)}
     tables |= {contract.name: getattr(found.review, contract.name) for contract in REVIEWED}
     about = {"provenance": found.provenance, "base_year": found.base_year, "horizon": found.model["horizon"]}
     collected = {name: found.manifest.get(name) for name in ("retrieved_at", "revisions")}
@@ -174,8 +185,9 @@ def _read(folder: Path, shown_as: Path) -> ServedSet:
         base_year=_base_year(money["base_year"], prices, shown_as),
         index=_table(folder, schemas.INDEX, shown_as),
         forecasts=_table(folder, schemas.FORECASTS, shown_as),
+        reais=_table(folder, schemas.FORECASTS_REAIS, shown_as),
         backtest=backtest,
-        record=scores.record(backtest, model["model"]),
+        record=_record(backtest, _table(folder, schemas.BACKTEST_REAIS, shown_as), model["model"]),
         review=Review(**{contract.name: _table(folder, contract, shown_as) for contract in REVIEWED}),
         metrics=metrics,
         manifest=manifest,
@@ -190,6 +202,13 @@ def _read(folder: Path, shown_as: Path) -> ServedSet:
     )
     _agree(found, shown_as)
     return found
+
+
+def _record(backtest: pd.DataFrame, in_reais: pd.DataFrame, model: str) -> pd.DataFrame:
+    """`scores.record` of each money, which is its first column."""
+    tables = {"usd": backtest} | {money: in_reais[in_reais["terms"] == terms] for terms, money in REAIS.items()}
+    parts = [scores.record(table, model).assign(money=money) for money, table in tables.items()]
+    return pd.concat(parts, ignore_index=True)[["money", *parts[0].columns[:-1]]]
 
 
 def _mapping(folder: Path, name: str, keys: set[str], shown_as: Path) -> tuple[dict, str]:
