@@ -35,7 +35,7 @@ class Space:
         }
         loadings, blocks, start = [], {}, 0
         for block, names in keys.items():
-            columns = sorted({name for name in names if name is not None})
+            columns = list(dict.fromkeys(name for name in names if name is not None))
             loadings.append(np.array([[float(name == column) for column in columns] for name in names]))
             loadings[-1] = loadings[-1].reshape(len(parts), len(columns))
             blocks[block] = slice(start, start + len(columns))
@@ -195,3 +195,14 @@ def gradient(space: Space, values: dict[str, float], weights: np.ndarray, filter
     for block, name in {"own": "own_phi", **FACTORS}.items():
         gradient[name] = gradient.get(name, 0.0) + by_phi[space.blocks[block]].sum()
     return gradient
+
+
+def ahead(space: Space, values: dict[str, float], filtered: Filtered, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Median and scale of the log price of each series, so many years after the last."""
+    system, loading = system_of(space, values), space.loading
+    mean, variance = filtered.mean, filtered.variance
+    for _ in range(steps):
+        mean = system.phi * mean
+        variance = system.phi[:, None] * variance * system.phi + np.diag(system.change)
+    spread = np.asarray(loading.multiply(loading @ variance).sum(axis=1)).ravel()
+    return space.prior_mean + loading @ mean, np.sqrt(spread + system.noise)

@@ -130,7 +130,7 @@ class JointLevels(PanelForecaster):
         space, values = self._space, self._fitted
         own, noise = _variances(space, values)
         shared = _between(space, values).diagonal()[space.market]
-        country = values["country_sd"] ** 2 * space.moves
+        country = values["country_sd"] ** 2 * space.has_country
         change = np.stack([0 * own, own, shared[space.cell], country[space.cell]], axis=1)
         phi = np.array([1.0, *(values[f"{name}_phi"] for name in ("own", "factor", "country"))])
         mean, variance = self._last
@@ -170,8 +170,8 @@ class _Space:
 
     Series are sorted by country, market and name: `order` is the place of each in what was given. A cell is the
     series of one market and country, which have the same factors: `cell` of each series, first series (`starts`) and
-    `market` of each cell, `product` of each market. `countries` are the cells of each country; `moves` is 0 for a
-    cell of totals, which have none, and else 1.
+    `market` of each cell, `product` of each market. `countries` are the cells of each; totals have none
+    (`has_country` of each cell is 0, else 1).
     """
 
     order: np.ndarray
@@ -184,7 +184,7 @@ class _Space:
     market: np.ndarray
     product: np.ndarray
     countries: list[slice]
-    moves: np.ndarray
+    has_country: np.ndarray
 
     @classmethod
     def of(cls, series: pd.Index, observed: np.ndarray, log_tonnes: np.ndarray) -> "_Space":
@@ -217,8 +217,8 @@ class _Space:
             starts=np.searchsorted(cell, np.arange(len(cells))),
             market=markets.get_indexer(cells.get_level_values(1)),
             product=pd.factorize(names.groupby("market")["product"].first())[0],
-            countries=[slice(*pair) for pair in pairwise(edges)],
-            moves=(cells.get_level_values(0) != "").astype(float),
+            countries=[slice(*pair) for pair, name in zip(pairwise(edges), countries, strict=True) if name],
+            has_country=(cells.get_level_values(0) != "").astype(float),
         )
 
 
@@ -333,21 +333,22 @@ def _solve(space: _Space, values: dict[str, float], weights: np.ndarray) -> _Sol
     heard = np.add.reduceat((precision @ space.observed[:, :, None])[:, :, 0], space.starts)
     known = np.add.reduceat(precision, space.starts)
 
-    unit, one = values["country_sd"] * _root(n_years, values["country_phi"]), np.eye(n_years)
     places = space.market[:, None] * n_years + np.arange(n_years)
     left, told = np.zeros((n_markets * n_years,) * 2), np.zeros(n_markets * n_years)
-    alone = []
+    for at, of, sums in zip(places, known, heard, strict=True):
+        left[np.ix_(at, at)] += of
+        told[at] += sums
+    unit, one = values["country_sd"] * _root(n_years, values["country_phi"]), np.eye(n_years)
+    gains, alone = known @ unit, []
     for cells in space.countries:
-        for cell in range(cells.start, cells.stop):
-            left[np.ix_(places[cell], places[cell])] += known[cell]
-        root, at = space.moves[cells.start] * unit, places[cells].ravel()
-        inverse, half = _inverse(one + root.T @ known[cells].sum(axis=0) @ root)
-        met = (root.T @ known[cells]).transpose(1, 0, 2).reshape(n_years, -1)
-        gain, mean = inverse @ met, inverse @ (root.T @ heard[cells].sum(axis=0))
-        left[np.ix_(at, at)] -= met.T @ gain
-        told[at] += heard[cells].ravel() - met.T @ mean
+        at, met = places[cells].ravel(), gains[cells].reshape(-1, n_years)
+        inverse, half = _inverse(one + unit.T @ gains[cells].sum(axis=0))
+        gain, mean = met @ inverse, inverse @ (unit.T @ heard[cells].sum(axis=0))
+        left[np.ix_(at, at)] -= gain @ met.T
+        told[at] -= met @ mean
         halves += half
-        alone.append((inverse, gain, mean))
+        gains[cells] = gain.reshape(-1, n_years, n_years)
+        alone.append((inverse, mean))
 
     between, root = _between_root(space, values), _root(n_years, values["factor_phi"])
     inverse, half = _inverse(np.eye(len(left)) + _spread(between.T, root.T, left))
@@ -362,16 +363,16 @@ def _solve(space: _Space, values: dict[str, float], weights: np.ndarray) -> _Sol
     last, last_variance = np.zeros((len(places), 2)), np.zeros((len(places), 2, 2))
     with_last, countries = np.zeros((len(places), n_years, 2)), np.zeros((n_years, n_years))
     last[:, 0], last_variance[:, 0, 0], with_last[:, :, 0] = mean[:, -1], variance[:, -1, -1], variance[:, :, -1]
-    for cells, (own, gain, own_mean) in zip(space.countries, alone, strict=True):
-        root, at = space.moves[cells.start] * unit, places[cells].ravel()
-        carried = gain @ shared_variance[np.ix_(at, at)]
-        own, own_mean = own + carried @ gain.T, own_mean - gain @ shared.ravel()[at]
+    for cells, (own, own_mean) in zip(space.countries, alone, strict=True):
+        at, gain = places[cells].ravel(), gains[cells].reshape(-1, n_years)
+        carried = shared_variance[np.ix_(at, at)] @ gain
+        own, own_mean = own + gain.T @ carried, own_mean - shared.ravel()[at] @ gain
         countries += own + np.outer(own_mean, own_mean) - one
-        own, own_mean = root @ own @ root.T, root @ own_mean
-        beside = -(root @ carried).reshape(n_years, -1, n_years).transpose(1, 0, 2)
+        own, own_mean = unit @ own @ unit.T, unit @ own_mean
+        beside = -(carried @ unit.T).reshape(-1, n_years, n_years)
         last[cells, 1], last_variance[cells, 1, 1] = own_mean[-1], own[-1, -1]
         last_variance[cells, 0, 1] = last_variance[cells, 1, 0] = beside[:, -1, -1]
-        with_last[cells] += np.stack([beside[:, :, -1], beside[:, -1, :] + own[-1]], axis=2)
+        with_last[cells] += np.stack([beside[:, -1], beside[:, :, -1] + own[-1]], axis=2)
         mean[cells] += own_mean
         variance[cells] += beside + beside.transpose(0, 2, 1) + own
 
