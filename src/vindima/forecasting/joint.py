@@ -59,10 +59,11 @@ class JointLevels(PanelForecaster):
     cutoff year, in which forecasts are: the last price level known. A year without a price has no observation.
 
     Estimation: the Student-t noise is Gaussian with weights (Lange, Little and Taylor 1989), the weights by the
-    smoothed noise; given them the parameters maximise the Gaussian likelihood, with its score from the disturbance
-    smoother (Koopman and Shephard 1992; Durbin and Koopman 2012, sections 4.5 and 7.3.3). With Gaussian noise this
-    is maximum likelihood; the weights of Student-t noise lean towards noise, so that the changes of the levels come
-    out small (own_sd 0.07 where 0.12 made the data). A parameter that is given is kept.
+    smoothed noise; given them the parameters maximise the Gaussian likelihood, with its score by what is expected of
+    prices and factors together (Koopman and Shephard 1992; Durbin and Koopman 2012, section 7.3.3). With Gaussian
+    noise this is maximum likelihood; the weights of Student-t noise lean towards noise, so that the changes of the
+    levels come out small (own_sd 0.07 where 0.12 made the data). A parameter that is given is kept: where there are
+    thousands of series, those found from some of them serve all (`JointLevels(**found)`).
 
     fit: y one column of log prices, X the columns `quantity_kg` and `deflator` (others are not read), both indexed by
     (series, year), series named `flow.product[.country]`, or by the year alone for a single series. predict: the
@@ -325,8 +326,8 @@ def _solve(space: _Space, values: dict[str, float], weights: np.ndarray) -> _Sol
     """The joint normal distribution of prices and factors; noise variances are divided by `weights`.
 
     Given all factors the series are independent, and given what the markets share (each one's sum of world, product
-    and market) the countries are: eliminated in this order, they leave one system of markets × years (Rue and Held
-    2005, section 2.3). In units of their `_root` factors are N(0, 1), and may have no variance at all.
+    and market) the countries are: eliminated in this order, they leave one system of markets × years (Boyd and
+    Vandenberghe 2004, section C.4). In units of their `_root` factors are N(0, 1), and may have no variance at all.
     """
     n_years, n_markets = space.seen.shape[1], len(space.product)
     precision, halves = _precisions(space, values, weights)
@@ -353,10 +354,8 @@ def _solve(space: _Space, values: dict[str, float], weights: np.ndarray) -> _Sol
     between, root = _between_root(space, values), _root(n_years, values["factor_phi"])
     inverse, half = _inverse(np.eye(len(left)) + _spread(between.T, root.T, left))
     standard = inverse @ (between.T @ told.reshape(n_markets, n_years) @ root).ravel()
-    shared, shared_variance = (
-        (between @ standard.reshape(n_markets, n_years) @ root.T),
-        _spread(between, root, inverse),
-    )
+    shared = between @ standard.reshape(n_markets, n_years) @ root.T
+    shared_variance = _spread(between, root, inverse)
 
     mean = shared[space.market]
     variance = shared_variance.reshape(n_markets, n_years, n_markets, n_years)[space.market, :, space.market]
@@ -502,7 +501,7 @@ def _gradient(space: _Space, values: dict[str, float], weights: np.ndarray, solv
         "country_sd": np.trace(solved.countries),
     }
     moments = solved.markets.reshape(len(space.product), n_years, len(space.product), n_years)
-    inverse = np.linalg.pinv(_between_root(space, values), rcond=1e-7)
+    inverse = np.linalg.pinv(_between_root(space, values))
     by_pair = inverse.T @ np.einsum("itjt->ij", moments) @ inverse
     for name, shared in _between_markets(space, values).items():
         gradient[f"{name}_sd"] = (by_pair * shared).sum()
