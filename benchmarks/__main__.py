@@ -4,7 +4,7 @@ import platform
 
 import pandas as pd
 
-from benchmarks import fits, ingestion, microdata, pipeline, reports, service
+from benchmarks import fits, growth, ingestion, microdata, pipeline, reports, service
 from vindima.paths import REPORTS
 
 
@@ -16,6 +16,7 @@ def main() -> None:
         ("Pipeline", pipeline),
         ("Micro-data", microdata),
         ("Forecasts of many series", fits),
+        ("Growth of the joint model", growth),
         ("Service", service),
         ("Reports", reports),
     ):

@@ -1,4 +1,4 @@
-"""The joint model: its filter, score and forecasts against the dense Gaussian formulas, and what it learns."""
+"""The joint model: likelihood, score and forecasts against Gaussian formulas and a dense filter; what it learns."""
 
 import numpy as np
 import pandas as pd
@@ -6,9 +6,14 @@ import pytest
 from scipy import stats
 from threadpoolctl import threadpool_limits
 
+from tests import dense_filter
+from vindima import paths
 from vindima.errors import VindimaError
-from vindima.forecasting import joint
+from vindima.etl.prices import for_forecasts
+from vindima.forecasting import joint, models
+from vindima.forecasting.eligibility import eligible
 from vindima.forecasting.joint import JointLevels
+from vindima.forecasting.level import known
 from vindima.forecasting.models import log_quantiles
 from vindima.quantiles import QUANTILES
 
@@ -19,18 +24,32 @@ VALUES = {
 }  # fmt: skip
 
 
+Given = tuple[tuple[str, ...], np.ndarray, np.ndarray]
+"""Names of series, what is observed (years × series) and log tonnes."""
+
+
 @pytest.fixture
-def space() -> joint._Space:
+def given() -> Given:
     """Four series of seven years with gaps."""
     random = np.random.default_rng(4)
     observed = random.normal(0.5, 0.5, (7, 4))
     observed[0, 1] = observed[3, 1] = observed[4, 2] = observed[6, 3] = np.nan
-    return joint._Space.of(pd.Index(SERIES), observed, np.array([3.0, 0.5, 5.0, 1.0]))
+    return SERIES, observed, np.array([3.0, 0.5, 5.0, 1.0])
 
 
-def dense(space: joint._Space, values: dict[str, float], weights: np.ndarray, years: int) -> tuple[np.ndarray, ...]:
+def spaces(given: Given) -> tuple[joint._Space, dense_filter.Space]:
+    series, observed, log_tonnes = given
+    return tuple(kind.of(pd.Index(series), observed, log_tonnes) for kind in (joint._Space, dense_filter.Space))
+
+
+def weights_of(observed: np.ndarray) -> np.ndarray:
+    return np.random.default_rng(5).uniform(0.3, 1.2, observed.shape)
+
+
+def dense(space: dense_filter.Space, values: dict[str, float], weights: np.ndarray) -> tuple[np.ndarray, ...]:
     """Covariance of all true log prices (years × series, flattened), and the variance of the noise beside it."""
     volume = np.exp(-values["own_power"] * space.log_tonnes)
+    years = len(weights)
     lag = np.abs(np.subtract.outer(np.arange(years), np.arange(years)))
 
     def stationary(sd: np.ndarray | float, phi: float) -> np.ndarray:
@@ -45,48 +64,160 @@ def dense(space: joint._Space, values: dict[str, float], weights: np.ndarray, ye
 
     covariance = spread(np.ones((years, years)), values["mean_sd"] ** 2 * np.eye(len(volume)))
     covariance += spread(stationary(values["own_sd"], values["own_phi"]), np.diag(volume))
-    for block, phi in joint.FACTORS.items():
+    for block, phi in dense_filter.FACTORS.items():
         covariance += spread(stationary(values[f"{block}_sd"], values[phi]), share(block))
     noise = values["noise_sd"] ** 2 * np.exp(-values["noise_power"] * space.log_tonnes)
     return covariance, (noise / weights).ravel()
 
 
-@pytest.fixture
-def weights(space: joint._Space) -> np.ndarray:
-    return np.random.default_rng(5).uniform(0.3, 1.2, space.observed.shape)
-
-
-def test_likelihood_is_that_of_the_joint_gaussian(space: joint._Space, weights: np.ndarray):
-    covariance, noise = dense(space, VALUES, weights, 7)
-    seen = ~np.isnan(space.observed.ravel())
+def test_likelihood_is_that_of_the_joint_gaussian(given: Given):
+    ours, theirs = spaces(given)
+    weights = weights_of(given[1])
+    covariance, noise = dense(theirs, VALUES, weights)
+    seen = ~np.isnan(theirs.observed.ravel())
     whole = (covariance + np.diag(noise))[np.ix_(seen, seen)]
-    expected = stats.multivariate_normal(cov=whole).logpdf(space.observed.ravel()[seen])
-    assert joint._filter(space, VALUES, weights).likelihood == pytest.approx(expected, abs=1e-9)
+    expected = stats.multivariate_normal(cov=whole).logpdf(theirs.observed.ravel()[seen])
+    assert joint._solve(ours, VALUES, weights.T[ours.order]).likelihood == pytest.approx(expected, abs=1e-9)
 
 
-def test_smoothed_noise_and_its_variance_are_the_conditional_ones(space: joint._Space, weights: np.ndarray):
-    covariance, noise = dense(space, VALUES, weights, 7)
-    seen = ~np.isnan(space.observed.ravel())
-    inverse = np.linalg.inv((covariance + np.diag(noise))[np.ix_(seen, seen)])
-    score = joint._smooth(space, VALUES, weights, joint._filter(space, VALUES, weights))
-    smoothed = noise[seen] * (inverse @ space.observed.ravel()[seen])
-    assert score.smoothed.ravel()[seen] == pytest.approx(smoothed, abs=1e-9)
-    variance = noise[seen] - noise[seen] ** 2 * np.diag(inverse)
-    assert score.smoothed_variance.ravel()[seen] == pytest.approx(variance, abs=1e-9)
-    assert np.isnan(score.smoothed.ravel()[~seen]).all()
+def test_score_of_a_series_is_its_block_of_the_derivative_by_the_covariance(given: Given):
+    ours, theirs = spaces(given)
+    weights = weights_of(given[1])
+    covariance, noise = dense(theirs, VALUES, weights)
+    unseen = np.isnan(theirs.observed.ravel())
+    inverse = np.linalg.inv(covariance + np.diag(np.where(unseen, 1e12, noise)))
+    scaled = inverse @ np.nan_to_num(theirs.observed.ravel())
+    whole = (np.outer(scaled, scaled) - inverse).reshape(7, 4, 7, 4)
+    ((_, scores),) = joint._scores(ours, joint._solve(ours, VALUES, weights.T[ours.order]))
+    for place, score in zip(ours.order, scores, strict=True):
+        assert score == pytest.approx(whole[:, place, :, place], abs=1e-9)
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_gradient_is_the_slope_of_the_likelihood(space: joint._Space, weights: np.ndarray, name: str):
-    filtered = joint._filter(space, VALUES, weights)
-    slope = joint._gradient(space, VALUES, weights, filtered)[name]
+def test_gradient_is_the_slope_of_the_likelihood(given: Given, name: str):
+    space, _ = spaces(given)
+    weights = weights_of(given[1]).T[space.order]
+    slope = joint._gradient(space, VALUES, weights, joint._solve(space, VALUES, weights))[name]
     sides = [
-        joint._filter(
+        joint._solve(
             space, VALUES | {name: joint._from_line(name, joint._to_line(name, VALUES[name]) + step)}, weights
         ).likelihood
         for step in (-1e-5, 1e-5)
     ]
     assert slope == pytest.approx((sides[1] - sides[0]) / 2e-5, rel=1e-4, abs=1e-5)
+
+
+def of_names(*names: str, years: int = 30) -> Given:
+    """Prices that move, with a third of them missing, of series with these names."""
+    random = np.random.default_rng(len(names))
+    observed = np.cumsum(random.normal(0, 0.2, (years, len(names))), axis=0) + random.normal(1, 1, len(names))
+    observed[random.random(observed.shape) < 1 / 3] = np.nan
+    return names, observed, random.normal(3, 2, len(names))
+
+
+def of_real_prices() -> Given:
+    """The series and years that forecasts start from."""
+    if not (paths.PRICES / "prices.parquet").is_file():
+        pytest.skip("the pipeline has not run here")
+    prices = for_forecasts(paths.TIDY, paths.PRICES)
+    cutoff = int(prices["year"].max())
+    wide, log_tonnes = known(*models.panel(prices, eligible(prices, cutoff), cutoff))
+    return tuple(wide.columns), wide.to_numpy(), log_tonnes
+
+
+MARKETS = [f"{flow}.{product}" for flow in ("imports", "exports") for product in ("raisins", "table_wine", "juice")]
+PANELS = {
+    "many countries": lambda: of_names(*(f"{m}.{c}" for m in MARKETS for c in ("ARG", "CHL", "PRT")), *MARKETS),
+    "names in no order": lambda: of_names(
+        "imports.b.USA", "imports.a", "exports.b.ARG", "imports.a.USA", "imports.b"
+    ),
+    "two series of one market and country": lambda: of_names("imports.a.USA.red", "imports.a.USA.white", "imports.a"),
+    "no country": lambda: of_names(*MARKETS),
+    "one country": lambda: of_names(*(f"{market}.ARG" for market in MARKETS)),
+    "one series": lambda: of_names("imports.raisins"),
+    "names of one word": lambda: of_names("b", "a", years=8),
+    "constant": lambda: (SERIES, np.ones((12, 4)), np.zeros(4)),
+    "two years": lambda: (SERIES, np.array([[1.0, 2.0, np.nan, 1.5], [np.nan, 2.2, 0.3, 1.4]]), np.ones(4)),
+    "real": of_real_prices,
+}
+OTHERS = {
+    "as they are": {},
+    "factors that do not move": {"market_sd": 0.0, "country_sd": 0.0},
+    "no mean, and levels that do not return": {"mean_sd": 0.0, "own_phi": 1.0},
+    "hardly any noise": {"noise_sd": 1e-3, "factor_phi": 0.997, "country_sd": 3.0},
+}
+
+
+@pytest.mark.parametrize("values", [VALUES | other for other in OTHERS.values()], ids=OTHERS)
+@pytest.mark.parametrize("name", PANELS)
+def test_elimination_equals_the_dense_filter(name: str, values: dict[str, float]):
+    given = PANELS[name]()
+    ours, theirs = spaces(given)
+    weights = weights_of(given[1])
+    rows = weights.T[ours.order]
+    with threadpool_limits(1):
+        solved, filtered = joint._solve(ours, values, rows), dense_filter.filtered_by(theirs, values, weights)
+        assert solved.likelihood == pytest.approx(filtered.likelihood, rel=1e-9, abs=1e-6)
+        expected = dense_filter.gradient(theirs, values, weights, filtered)
+        found = joint._gradient(ours, values, rows, solved)
+        assert found == pytest.approx(expected, rel=1e-6, abs=1e-6)
+        score = dense_filter.smooth(theirs, values, weights, filtered)
+        noise = dense_filter.system_of(theirs, values).noise
+        squares = (score.smoothed**2 + score.smoothed_variance) / noise
+        expected = np.where(np.isnan(squares), 1.0, (joint.NOISE_DF + 1) / (joint.NOISE_DF + squares))
+        assert joint._reweighted(ours, values, rows, 1) == pytest.approx(expected.T[ours.order], abs=1e-6)
+
+
+@pytest.mark.parametrize("name", PANELS)
+def test_forecasts_are_those_of_the_dense_filter(name: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(joint, "REWEIGHTINGS", 0)
+    series, observed, log_tonnes = PANELS[name]()
+    y, x = panel(observed, series, np.exp(log_tonnes))
+    fitted = JointLevels(**VALUES).fit(y, X=x)
+    made = log_quantiles(fitted, [5, 1]).set_index(["horizon", "series"])
+    space = dense_filter.Space.of(pd.Index(series), observed, log_tonnes)
+    filtered = dense_filter.filtered_by(space, VALUES, np.ones(observed.shape))
+    for horizon in (1, 5):
+        median, scale = dense_filter.ahead(space, VALUES, filtered, horizon)
+        found = made.loc[horizon].loc[list(series)]
+        assert found["q50"].to_numpy() == pytest.approx(median, abs=1e-6)
+        width = stats.t.ppf(0.9, joint.NOISE_DF) * scale
+        assert (found["q90"] - found["q50"]).to_numpy() == pytest.approx(width, abs=1e-6)
+
+
+def test_order_of_the_series_changes_no_bit_of_any():
+    series, observed, log_tonnes = of_names(
+        *(f"imports.a.{c}.{n}" for c in ("USA", "ARG") for n in range(6)), *MARKETS
+    )
+    places = np.random.default_rng(3).permutation(len(series))
+    found = []
+    for order in (np.arange(len(series)), places):
+        space = joint._Space.of(pd.Index(series)[order], observed[:, order], log_tonnes[order])
+        weights = joint._reweighted(space, VALUES, np.ones(space.seen.shape), 2)
+        solved = joint._solve(space, VALUES, weights)
+        states = np.hstack([joint._last_states(space, VALUES, solved)[0], space.prior_mean[:, None], weights])
+        found.append((solved.likelihood, pd.DataFrame(states, index=np.array(series)[order][space.order])))
+    assert found[0][0] == found[1][0]
+    pd.testing.assert_frame_equal(found[0][1], found[1][1], check_exact=True)
+
+
+def test_order_of_the_rows_changes_no_bit_of_a_forecast():
+    series, observed, log_tonnes = PANELS["names in no order"]()
+    made = []
+    for order in ([0, 1, 2, 3, 4], [3, 1, 4, 0, 2]):
+        y, x = panel(observed[:, order], tuple(np.array(series)[order]), np.exp(log_tonnes[order]))
+        made.append(log_quantiles(JointLevels(**VALUES).fit(y, X=x), [1, 3]).sort_values(["series", "horizon"]))
+    pd.testing.assert_frame_equal(*(one.reset_index(drop=True) for one in made), check_exact=True)
+
+
+def test_many_series_are_worked_on_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch):
+    ours, _ = spaces(PANELS["many countries"]())
+    weights = np.ones(ours.seen.shape)
+    gradients = []
+    for at_once in (1000, 5):
+        monkeypatch.setattr(joint, "SERIES_AT_ONCE", at_once)
+        gradients.append(joint._gradient(ours, VALUES, weights, joint._solve(ours, VALUES, weights)))
+    assert gradients[0] == pytest.approx(gradients[1], rel=1e-9)
 
 
 def panel(observed: np.ndarray, series: tuple[str, ...], tonnes: np.ndarray | None = None) -> tuple:
@@ -107,14 +238,14 @@ def test_forecast_is_the_conditional_mean(monkeypatch: pytest.MonkeyPatch):
     tonnes = np.array([20.0, 2.0, 150.0, 3.0])
     y, x = panel(observed, SERIES, tonnes)
     fitted = JointLevels(**VALUES).fit(y, X=x)
-    space = joint._Space.of(pd.Index(SERIES), observed, np.log(tonnes))
-    covariance, noise = dense(space, VALUES, np.ones((9, 4)), 9)
+    space = dense_filter.Space.of(pd.Index(SERIES), observed, np.log(tonnes))
+    covariance, noise = dense(space, VALUES, np.ones((9, 4)))
     seen = np.append(~np.isnan(space.observed.ravel()), np.zeros(8, dtype=bool))
-    known = covariance[np.ix_(seen, seen)] + np.diag(noise[seen])
+    before = covariance[np.ix_(seen, seen)] + np.diag(noise[seen])
     ahead = covariance[32:, seen]
-    mean = space.prior_mean + ahead @ np.linalg.solve(known, space.observed.ravel()[seen[:28]])
+    mean = space.prior_mean + ahead @ np.linalg.solve(before, space.observed.ravel()[seen[:28]])
     assert fitted.predict(fh=[2]).iloc[:, 0].to_numpy() == pytest.approx(mean, abs=1e-6)
-    variance = covariance[32:, 32:] - ahead @ np.linalg.solve(known, ahead.T)
+    variance = covariance[32:, 32:] - ahead @ np.linalg.solve(before, ahead.T)
     made = log_quantiles(fitted, [2])
     scale = np.sqrt(np.diag(variance) + noise[32:])
     assert (made["q90"] - made["q50"]).to_numpy() == pytest.approx(scale * stats.t.ppf(0.9, joint.NOISE_DF), abs=1e-6)

@@ -1,12 +1,14 @@
 """The joint model: the log prices of all series as one state space, in which they inform each other."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import linalg, optimize, sparse, special, stats
+from scipy import optimize, special, stats
 from sktime.forecasting.base import ForecastingHorizon
 from threadpoolctl import threadpool_limits
 
@@ -36,6 +38,8 @@ NOISE_DF = 4.0
 """Degrees of freedom of the noise: prices of single lots have heavy tails."""
 REWEIGHTINGS = 5
 ROUNDS, STEPS = 3, 12
+SERIES_AT_ONCE = 250
+"""How many have their matrices of years × years worked on at a time, beside those that are kept."""
 
 
 class JointLevels(PanelForecaster):
@@ -55,10 +59,11 @@ class JointLevels(PanelForecaster):
     cutoff year, in which forecasts are: the last price level known. A year without a price has no observation.
 
     Estimation: the Student-t noise is Gaussian with weights (Lange, Little and Taylor 1989), the weights by the
-    smoothed noise; given them the parameters maximise the Gaussian likelihood, with its score from the disturbance
-    smoother (Koopman and Shephard 1992; Durbin and Koopman 2012, sections 4.5 and 7.3.3). With Gaussian noise this
-    is maximum likelihood; the weights of Student-t noise lean towards noise, so that the changes of the levels come
-    out small (own_sd 0.07 where 0.12 made the data). A parameter that is given is kept.
+    smoothed noise; given them the parameters maximise the Gaussian likelihood, with its score by what is expected of
+    prices and factors together (Koopman and Shephard 1992; Durbin and Koopman 2012, section 7.3.3). With Gaussian
+    noise this is maximum likelihood; the weights of Student-t noise lean towards noise, so that the changes of the
+    levels come out small (own_sd 0.07 where 0.12 made the data). A parameter that is given is kept: where there are
+    thousands of series, those found from some of them serve all (`JointLevels(**found)`).
 
     fit: y one column of log prices, X the columns `quantity_kg` and `deflator` (others are not read), both indexed by
     (series, year), series named `flow.product[.country]`, or by the year alone for a single series. predict: the
@@ -114,28 +119,30 @@ class JointLevels(PanelForecaster):
         with threadpool_limits(1):
             space = _Space.of(prices.columns, prices.to_numpy() + log_deflator[:, None], log_tonnes)
             fitted, weights = _estimate(space, given)
-            last = _filter(space, fitted, weights)
+            last = _last_states(space, fitted, _solve(space, fitted, weights))
         for name, value in fitted.items():
             setattr(self, f"{name}_", value)
-        self._space, self._fitted, self._last = space, fitted, (last.mean, last.variance)
+        self._space, self._fitted, self._last = space, fitted, last
         self.series_ = prices.columns
 
     def _ahead(self, fh: ForecastingHorizon) -> tuple[np.ndarray, np.ndarray, pd.Index]:
         """Median and scale of the log price of each series and horizon, and the index of what is predicted."""
         steps = [int(step) for step in fh.to_relative(self.cutoff)]
-        system = _system(self._space, self._fitted)
+        space, values = self._space, self._fitted
+        own, noise = _variances(space, values)
+        shared = _between(space, values).diagonal()[space.market]
+        country = values["country_sd"] ** 2 * space.has_country
+        change = np.stack([0 * own, own, shared[space.cell], country[space.cell]], axis=1)
+        phi = np.array([1.0, *(values[f"{name}_phi"] for name in ("own", "factor", "country"))])
         mean, variance = self._last
-        medians, scales = {}, {}
-        with threadpool_limits(1):
-            for step in range(1, max(steps) + 1):
-                mean = system.phi * mean
-                variance = system.phi[:, None] * variance * system.phi + np.diag(system.change)
-                loading = self._space.loading
-                own = np.asarray(loading.multiply(loading @ variance).sum(axis=1)).ravel()
-                medians[step] = self._space.prior_mean + loading @ mean
-                scales[step] = np.sqrt(own + system.noise)
-        median, scale = (np.stack([by[step] for step in steps], axis=1).ravel() for by in (medians, scales))
-        return median, scale, self._index_at(self.series_, fh)
+        median, scale = np.empty((2, len(own), len(steps)))
+        for step in range(1, max(steps) + 1):
+            mean, variance = phi * mean, phi[:, None] * variance * phi
+            variance[:, range(4), range(4)] += change
+            at = space.order[:, None], np.flatnonzero(np.equal(steps, step))
+            median[at] = (space.prior_mean + mean.sum(axis=1))[:, None]
+            scale[at] = np.sqrt(variance.sum(axis=(1, 2)) + noise)[:, None]
+        return median.ravel(), scale.ravel(), self._index_at(self.series_, fh)
 
     def _predict(self, fh: ForecastingHorizon, X: pd.DataFrame | None) -> pd.DataFrame:
         medians, _, index = self._ahead(fh)
@@ -160,174 +167,257 @@ def _log_deflator(X: pd.DataFrame | None, years: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Space:
-    """What is observed (years × series, less `prior_mean`), and which states each series loads on."""
+    """What is observed, less `prior_mean` (series × years, 0 without a price), and the factors of each series.
 
+    Series are sorted by country, market and name: `order` is the place of each in what was given. A cell is the
+    series of one market and country, which have the same factors: `cell` of each series, first series (`starts`) and
+    `market` of each cell, `product` of each market. `countries` are the cells of each; totals have none
+    (`has_country` of each cell is 0, else 1).
+    """
+
+    order: np.ndarray
     observed: np.ndarray
+    seen: np.ndarray
     log_tonnes: np.ndarray
     prior_mean: np.ndarray
-    loading: sparse.csr_array
-    blocks: dict[str, slice]
+    cell: np.ndarray
+    starts: np.ndarray
+    market: np.ndarray
+    product: np.ndarray
+    countries: list[slice]
+    has_country: np.ndarray
 
     @classmethod
     def of(cls, series: pd.Index, observed: np.ndarray, log_tonnes: np.ndarray) -> "_Space":
+        """Of what is observed of `series` in their order: years × series, NaN without a price."""
         parts = [str(name).split(".") for name in series]
-        markets = [".".join(part[:2]) for part in parts]
-        keys: dict[str, list[str | None]] = {
-            "mean": [str(name) for name in series],
-            "own": [str(name) for name in series],
-            "world": ["world"] * len(parts),
-            "product": [part[1] if len(part) > 1 else part[0] for part in parts],
-            "market": [*markets],
-            "country": [part[2] if len(part) > 2 else None for part in parts],
-        }
-        loadings, blocks, start = [], {}, 0
-        for block, names in keys.items():
-            columns = sorted({name for name in names if name is not None})
-            loadings.append(np.array([[float(name == column) for column in columns] for name in names]))
-            loadings[-1] = loadings[-1].reshape(len(parts), len(columns))
-            blocks[block] = slice(start, start + len(columns))
-            start += len(columns)
-        table = pd.DataFrame(
-            {"market": markets, "sum": np.nansum(observed, axis=0), "n": (~np.isnan(observed)).sum(0)}
+        names = pd.DataFrame(
+            {
+                "country": [part[2] if len(part) > 2 else "" for part in parts],
+                "market": [".".join(part[:2]) for part in parts],
+                "series": [str(name) for name in series],
+                "product": [part[1] if len(part) > 1 else part[0] for part in parts],
+            }
+        ).sort_values(["country", "market", "series"])
+        order = names.index.to_numpy()
+        seen = ~np.isnan(observed.T[order])
+        prices = np.where(seen, observed.T[order], 0.0)
+        market, markets = pd.factorize(names["market"], sort=True)
+        sums, counts = (np.bincount(market, of.sum(axis=1)) for of in (prices, seen))
+        prior_mean = (sums / counts)[market]
+        cell, cells = pd.factorize(pd.MultiIndex.from_frame(names[["country", "market"]]))
+        country, countries = pd.factorize(cells.get_level_values(0))
+        edges = np.searchsorted(country, np.arange(len(countries) + 1))
+        return cls(
+            order=order,
+            observed=np.where(seen, prices - prior_mean[:, None], 0.0),
+            seen=seen,
+            log_tonnes=log_tonnes[order],
+            prior_mean=prior_mean,
+            cell=cell,
+            starts=np.searchsorted(cell, np.arange(len(cells))),
+            market=markets.get_indexer(cells.get_level_values(1)),
+            product=pd.factorize(names.groupby("market")["product"].first())[0],
+            countries=[slice(*pair) for pair, name in zip(pairwise(edges), countries, strict=True) if name],
+            has_country=(cells.get_level_values(0) != "").astype(float),
         )
-        sums = table.groupby("market")[["sum", "n"]].transform("sum")
-        prior_mean = (sums["sum"] / sums["n"]).to_numpy()
-        return cls(observed - prior_mean, log_tonnes, prior_mean, sparse.csr_array(np.hstack(loadings)), blocks)
 
 
-@dataclass(frozen=True)
-class _System:
-    """Autocorrelation, variance of the yearly change and of the first state, and of the noise of each series."""
-
-    phi: np.ndarray
-    change: np.ndarray
-    first: np.ndarray
-    noise: np.ndarray
+def _variances(space: _Space, values: dict[str, float]) -> tuple[np.ndarray, np.ndarray]:
+    """Of the yearly change of each series' own level, and of its noise."""
+    own = values["own_sd"] ** 2 * np.exp(-values["own_power"] * space.log_tonnes)
+    return own, values["noise_sd"] ** 2 * np.exp(-values["noise_power"] * space.log_tonnes)
 
 
-FACTORS = {"world": "factor_phi", "product": "factor_phi", "market": "factor_phi", "country": "country_phi"}
-"""Block of states → the parameter that is its autocorrelation."""
+def _between_markets(space: _Space, values: dict[str, float]) -> dict[str, np.ndarray]:
+    """What each factor that markets may share adds to the covariance of their yearly changes (markets × markets)."""
+    same = np.equal.outer(space.product, space.product)
+    shared = {"world": np.ones(same.shape), "product": same, "market": np.eye(len(same))}
+    return {name: values[f"{name}_sd"] ** 2 * by for name, by in shared.items()}
 
 
-def _system(space: _Space, values: dict[str, float]) -> _System:
-    size = space.loading.shape[1]
-    phi, change, first = np.ones(size), np.zeros(size), np.zeros(size)
-    first[space.blocks["mean"]] = values["mean_sd"] ** 2
-    own = space.blocks["own"]
-    phi[own] = values["own_phi"]
-    change[own] = values["own_sd"] ** 2 * np.exp(-values["own_power"] * space.log_tonnes)
-    for block, name in FACTORS.items():
-        phi[space.blocks[block]] = values[name]
-        change[space.blocks[block]] = values[f"{block}_sd"] ** 2
-    moving = phi < 1
-    first[moving] = change[moving] / (1 - phi[moving] ** 2)
-    noise = values["noise_sd"] ** 2 * np.exp(-values["noise_power"] * space.log_tonnes)
-    return _System(phi, change, first, noise)
+def _between(space: _Space, values: dict[str, float]) -> np.ndarray:
+    """The covariance of the yearly changes of what markets share (markets × markets)."""
+    return np.sum(list(_between_markets(space, values).values()), axis=0)
 
 
-@dataclass(frozen=True)
-class _Filtered:
-    """The last state given all observations, the log-likelihood, and what the smoother needs of each year."""
-
-    mean: np.ndarray
-    variance: np.ndarray
-    likelihood: float
-    years: list["_Year"]
+def _between_root(space: _Space, values: dict[str, float]) -> np.ndarray:
+    """A matrix that times its transpose is that covariance."""
+    found = np.linalg.eigh(_between(space, values))
+    return found.eigenvectors * np.sqrt(np.maximum(found.eigenvalues, 0))
 
 
-class _Year(NamedTuple):
-    """Which series were seen, gain, innovation over its variance, root of that variance; state after them."""
-
-    seen: np.ndarray
-    gain: np.ndarray
-    scaled: np.ndarray
-    root: np.ndarray
-    mean: np.ndarray
-    variance: np.ndarray
+def _root(years: int, phi: float) -> np.ndarray:
+    """A lower triangle that times its transpose is the covariance, over the years, of x[t] = phi x[t-1] + N(0, 1):
+    stationary, or from 0 on where phi is 1."""
+    lag = np.subtract.outer(np.arange(years), np.arange(years))
+    root = np.tril(float(phi) ** np.maximum(lag, 0))
+    root[:, 0] *= (1 - phi**2) ** -0.5 if phi < 1 else 0
+    return root
 
 
-def _filter(space: _Space, values: dict[str, float], weights: np.ndarray) -> _Filtered:
-    """The Kalman filter (Durbin and Koopman 2012, section 4.3); noise variances are divided by `weights`."""
-    system = _system(space, values)
-    mean, variance = np.zeros(len(system.phi)), np.diag(system.first)
-    decay, diagonal = np.outer(system.phi, system.phi), np.diag_indices(len(system.phi))
-    likelihood, years = 0.0, []
-    for year, row in enumerate(space.observed):
-        if year:
-            mean = system.phi * mean
-            variance = decay * variance
-            variance[diagonal] += system.change
-        seen = np.flatnonzero(~np.isnan(row))
-        loading = space.loading[seen]
-        spread = loading @ variance
-        expected = loading @ spread.T + np.diag(system.noise[seen] / weights[year, seen])
-        root = linalg.cholesky(expected, lower=True, check_finite=False)
-        innovation = row[seen] - loading @ mean
-        scaled = linalg.cho_solve((root, True), innovation, check_finite=False)
-        gain = linalg.cho_solve((root, True), spread, check_finite=False).T
-        likelihood -= (innovation @ scaled + len(seen) * np.log(2 * np.pi)) / 2 + np.log(np.diag(root)).sum()
-        mean = mean + scaled @ spread
-        taken = gain @ spread
-        variance = np.subtract(variance, taken, out=taken)
-        years.append(_Year(seen, gain, scaled, root, mean, variance))
-    return _Filtered(mean, variance, likelihood, years)
+def _slope(root: np.ndarray, phi: float) -> np.ndarray:
+    """The inverse of `root` times its derivative by phi."""
+    slope = np.zeros(root.shape)
+    slope[1:] = root[:-1]
+    slope[0, 0] = phi / (1 - phi**2) if phi < 1 else 0
+    return slope
 
 
-@dataclass(frozen=True)
-class _Score:
-    """Derivatives of the log-likelihood by the variances of change and first state and by the autocorrelation, the
-    first state's variance held (each state), and by the variance of noise (years × series); and the smoothed noise
-    with its variance (years × series, NaN where nothing was observed)."""
-
-    change: np.ndarray
-    first: np.ndarray
-    phi: np.ndarray
-    noise: np.ndarray
-    smoothed: np.ndarray
-    smoothed_variance: np.ndarray
+def _spread(over_markets: np.ndarray, over_years: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """The Kronecker product of the first two, times a matrix of markets × years, times its transpose."""
+    for _ in range(2):
+        rows = over_years @ matrix.reshape(len(over_markets), len(over_years), -1)
+        matrix = (over_markets @ rows.reshape(len(over_markets), -1)).reshape(matrix.shape).T
+    return matrix
 
 
-def _smooth(space: _Space, values: dict[str, float], weights: np.ndarray, filtered: _Filtered) -> _Score:
-    """The disturbance smoother (Durbin and Koopman 2012, section 4.5) and the score (section 7.3.3).
+def _inverse(matrices: np.ndarray) -> tuple[np.ndarray, float]:
+    """Inverses of positive definite matrices, and half the log of their determinants together."""
+    roots = np.linalg.cholesky(matrices)
+    return np.linalg.inv(matrices), float(np.log(np.diagonal(roots, axis1=-2, axis2=-1)).sum())
 
-    By the autocorrelation it is Σ E[change[t] x[t-1]] / variance of the change, with the covariance of section 4.7.
+
+def _parts(space: _Space) -> Iterator[slice]:
+    """The series, SERIES_AT_ONCE at a time."""
+    for start in range(0, len(space.cell), SERIES_AT_ONCE):
+        yield slice(start, start + SERIES_AT_ONCE)
+
+
+def _precisions(space: _Space, values: dict[str, float], weights: np.ndarray) -> tuple[np.ndarray, float]:
+    """Inverse covariance of the prices of each series given its factors (series × years × years, 0 without a price),
+    and half the log of the determinants of those covariances."""
+    own, noise = _variances(space, values)
+    root, years = _root(space.seen.shape[1], values["own_phi"]), np.arange(space.seen.shape[1])
+    found, halves = np.empty((*space.seen.shape, len(years))), 0.0
+    for part in _parts(space):
+        seen = space.seen[part]
+        covariance = own[part, None, None] * (root @ root.T) + values["mean_sd"] ** 2
+        covariance *= seen[:, :, None] & seen[:, None, :]
+        covariance[:, years, years] += np.where(seen, noise[part, None] / weights[part], 1.0)
+        found[part], half = _inverse(covariance)
+        halves += half
+    found[:, years, years] *= space.seen
+    return found, halves
+
+
+class _Solved(NamedTuple):
+    """What prices y of covariance K say of series and factors; their last year is apart, for what comes after it.
+
+    `precision` and `scaled`: inverse covariance of each series' prices given its factors, and its part of K⁻¹ y.
+    `variance`: of the sum of each cell's factors (cells × years × years). `last`, `last_variance`: of what a cell's
+    market and its country are in the last year (cells × 2); `with_last`: their covariance with that sum (cells ×
+    years × 2). `markets`, `countries`: second moments of the factors in units of their `_root`, less 1 (of markets ×
+    years; of years, all countries together).
     """
-    system = _system(space, values)
-    size = len(system.phi)
-    r, n = np.zeros(size), np.zeros((size, size))
-    change, phi = np.zeros((2, size))
-    decay = np.outer(system.phi, system.phi)
-    u, d = np.full((2, *space.observed.shape), np.nan)
-    for year in range(len(space.observed) - 1, -1, -1):
-        seen, gain, scaled, root, _, _ = filtered.years[year]
-        loading = space.loading[seen]
-        carried = n @ gain
-        precision = linalg.cho_solve((root, True), np.eye(len(seen)), check_finite=False) + gain.T @ carried
-        error = scaled - gain.T @ r
-        u[year, seen], d[year, seen] = error, np.diag(precision)
-        r = r + loading.T @ error
-        cross = loading.T @ carried.T
-        n -= cross
-        n -= cross.T
-        n += loading.T @ (loading.T @ precision).T
-        if year:
-            change += (r**2 - np.diag(n)) / 2
-            before = filtered.years[year - 1]
-            smoothed = before.mean + before.variance @ (system.phi * r)
-            phi += r * smoothed - np.einsum("ij,j,ij->i", n, system.phi, before.variance)
-            r = system.phi * r
-            n *= decay
-    noise = system.noise / weights
-    return _Score(change, (r**2 - np.diag(n)) / 2, phi, (u**2 - d) / 2, noise * u, noise - noise**2 * d)
+
+    likelihood: float
+    precision: np.ndarray
+    scaled: np.ndarray
+    variance: np.ndarray
+    last: np.ndarray
+    last_variance: np.ndarray
+    with_last: np.ndarray
+    markets: np.ndarray
+    countries: np.ndarray
+
+
+def _solve(space: _Space, values: dict[str, float], weights: np.ndarray) -> _Solved:
+    """The joint normal distribution of prices and factors; noise variances are divided by `weights`.
+
+    Given all factors the series are independent, and given what the markets share (each one's sum of world, product
+    and market) the countries are: eliminated in this order, they leave one system of markets × years (Boyd and
+    Vandenberghe 2004, section C.4). In units of their `_root` factors are N(0, 1), and may have no variance at all.
+    """
+    n_years, n_markets = space.seen.shape[1], len(space.product)
+    precision, halves = _precisions(space, values, weights)
+    heard = np.add.reduceat((precision @ space.observed[:, :, None])[:, :, 0], space.starts)
+    known = np.add.reduceat(precision, space.starts)
+
+    places = space.market[:, None] * n_years + np.arange(n_years)
+    left, told = np.zeros((n_markets * n_years,) * 2), np.zeros(n_markets * n_years)
+    for at, of, sums in zip(places, known, heard, strict=True):
+        left[np.ix_(at, at)] += of
+        told[at] += sums
+    unit, one = values["country_sd"] * _root(n_years, values["country_phi"]), np.eye(n_years)
+    gains, alone = known @ unit, []
+    for cells in space.countries:
+        at, met = places[cells].ravel(), gains[cells].reshape(-1, n_years)
+        inverse, half = _inverse(one + unit.T @ gains[cells].sum(axis=0))
+        gain, mean = met @ inverse, inverse @ (unit.T @ heard[cells].sum(axis=0))
+        left[np.ix_(at, at)] -= gain @ met.T
+        told[at] -= met @ mean
+        halves += half
+        gains[cells] = gain.reshape(-1, n_years, n_years)
+        alone.append((inverse, mean))
+
+    between, root = _between_root(space, values), _root(n_years, values["factor_phi"])
+    inverse, half = _inverse(np.eye(len(left)) + _spread(between.T, root.T, left))
+    standard = inverse @ (between.T @ told.reshape(n_markets, n_years) @ root).ravel()
+    shared = between @ standard.reshape(n_markets, n_years) @ root.T
+    shared_variance = _spread(between, root, inverse)
+
+    mean = shared[space.market]
+    variance = shared_variance.reshape(n_markets, n_years, n_markets, n_years)[space.market, :, space.market]
+    last, last_variance = np.zeros((len(places), 2)), np.zeros((len(places), 2, 2))
+    with_last, countries = np.zeros((len(places), n_years, 2)), np.zeros((n_years, n_years))
+    last[:, 0], last_variance[:, 0, 0], with_last[:, :, 0] = mean[:, -1], variance[:, -1, -1], variance[:, :, -1]
+    for cells, (own, own_mean) in zip(space.countries, alone, strict=True):
+        at, gain = places[cells].ravel(), gains[cells].reshape(-1, n_years)
+        carried = shared_variance[np.ix_(at, at)] @ gain
+        own, own_mean = own + gain.T @ carried, own_mean - shared.ravel()[at] @ gain
+        countries += own + np.outer(own_mean, own_mean) - one
+        own, own_mean = unit @ own @ unit.T, unit @ own_mean
+        beside = -(carried @ unit.T).reshape(-1, n_years, n_years)
+        last[cells, 1], last_variance[cells, 1, 1] = own_mean[-1], own[-1, -1]
+        last_variance[cells, 0, 1] = last_variance[cells, 1, 0] = beside[:, -1, -1]
+        with_last[cells] += np.stack([beside[:, -1], beside[:, :, -1] + own[-1]], axis=2)
+        mean[cells] += own_mean
+        variance[cells] += beside + beside.transpose(0, 2, 1) + own
+
+    scaled = (precision @ (space.observed - mean[space.cell])[:, :, None])[:, :, 0]
+    likelihood = -(np.vdot(space.observed, scaled) + space.seen.sum() * np.log(2 * np.pi)) / 2 - halves - half
+    moments = inverse + np.outer(standard, standard) - np.eye(len(left))
+    return _Solved(likelihood, precision, scaled, variance, last, last_variance, with_last, moments, countries)
+
+
+def _scores(space: _Space, solved: _Solved) -> Iterator[tuple[slice, np.ndarray]]:
+    """Parts of the series, and twice the derivative of the log-likelihood by the covariance of each one's prices:
+    its block of K⁻¹ y y' K⁻¹ - K⁻¹ (series × years × years)."""
+    for part in _parts(space):
+        precision, scaled = solved.precision[part], solved.scaled[part]
+        explained = precision @ solved.variance[space.cell[part]] @ precision
+        yield part, scaled[:, :, None] * scaled[:, None, :] - precision + explained
+
+
+def _last_states(space: _Space, values: dict[str, float], solved: _Solved) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (series × 4) and variance (series × 4 × 4) of each series' mean, own level, market and country in the last
+    year, given all prices."""
+    own, _ = _variances(space, values)
+    root = _root(space.seen.shape[1], values["own_phi"])
+    prior = np.zeros((len(own), 2, 2))
+    prior[:, 0, 0], prior[:, 1, 1] = values["mean_sd"] ** 2, own * (root[-1] @ root[-1])
+    with_prices = np.empty((*space.seen.shape, 2))
+    with_prices[:, :, 0], with_prices[:, :, 1] = values["mean_sd"] ** 2, np.outer(own, root @ root[-1])
+    gain = (solved.precision @ with_prices).transpose(0, 2, 1)
+    mean = np.hstack([(with_prices * solved.scaled[:, :, None]).sum(axis=1), solved.last[space.cell]])
+    variance = np.empty((len(own), 4, 4))
+    variance[:, :2, :2] = prior - gain @ (with_prices - solved.variance[space.cell] @ gain.transpose(0, 2, 1))
+    variance[:, :2, 2:] = -gain @ solved.with_last[space.cell]
+    variance[:, 2:, :2] = variance[:, :2, 2:].transpose(0, 2, 1)
+    variance[:, 2:, 2:] = solved.last_variance[space.cell]
+    return mean, variance
 
 
 def _reweighted(space: _Space, values: dict[str, float], weights: np.ndarray, times: int) -> np.ndarray:
     """The weights that make Gaussian noise Student-t: small where the smoothed noise is large for its variance."""
-    noise = _system(space, values).noise
+    noise = _variances(space, values)[1][:, None]
     for _ in range(times):
-        score = _smooth(space, values, weights, _filter(space, values, weights))
-        squares = (score.smoothed**2 + np.maximum(score.smoothed_variance, 0)) / noise
-        weights = np.where(np.isnan(squares), 1.0, (NOISE_DF + 1) / (NOISE_DF + squares))
+        given, scores = noise / weights, np.empty(space.seen.shape)
+        for part, score in _scores(space, _solve(space, values, weights)):
+            scores[part] = np.diagonal(score, axis1=1, axis2=2)
+        squares = (given + given**2 * scores) / noise
+        weights = np.where(space.seen, (NOISE_DF + 1) / (NOISE_DF + squares), 1.0)
     return weights
 
 
@@ -377,9 +467,9 @@ def _surprise(
 ) -> tuple[float, np.ndarray]:
     """Minus the log-likelihood and log priors at `point` on the line, and its gradient."""
     values = kept | {name: _from_line(name, place) for name, place in zip(free, point, strict=True)}
-    filtered = _filter(space, values, weights)
-    gradient = _gradient(space, values, weights, filtered)
-    surprise = -filtered.likelihood
+    solved = _solve(space, values, weights)
+    gradient = _gradient(space, values, weights, solved)
+    surprise = -solved.likelihood
     slopes = np.array([-gradient[name] for name in free])
     for name, (mean, sd) in PRIORS.items():
         if name in free:
@@ -388,24 +478,33 @@ def _surprise(
     return surprise, slopes
 
 
-def _gradient(space: _Space, values: dict[str, float], weights: np.ndarray, filtered: _Filtered) -> dict[str, float]:
-    """Derivatives of the log-likelihood on the line."""
-    score, system = _smooth(space, values, weights, filtered), _system(space, values)
-    by_state = score.change * system.change + score.first * np.where(system.phi < 1, system.first, 0)
-    by_noise = score.noise * system.noise / weights
-    mean, own = space.blocks["mean"], space.blocks["own"]
-    gradient = {f"{block}_sd": 2 * by_state[space.blocks[block]].sum() for block in ("own", *FACTORS)}
-    gradient["mean_sd"] = 2 * (score.first[mean] * system.first[mean]).sum()
-    gradient["noise_sd"] = 2 * np.nansum(by_noise)
-    gradient["noise_power"] = -np.nansum(by_noise * space.log_tonnes)
-    gradient["own_power"] = -(by_state[own] * space.log_tonnes).sum()
-    moving = system.phi < 1
-    phi = system.phi[moving]
-    by_phi = np.zeros(len(system.phi))
-    # The first state's variance is change / (1 - phi^2); phi is searched by its logit.
-    by_phi[moving] = (score.phi[moving] + score.first[moving] * system.first[moving] * 2 * phi / (1 - phi**2)) * (
-        phi * (1 - phi)
-    )
-    for block, name in {"own": "own_phi", **FACTORS}.items():
-        gradient[name] = gradient.get(name, 0.0) + by_phi[space.blocks[block]].sum()
-    return gradient
+def _gradient(space: _Space, values: dict[str, float], weights: np.ndarray, solved: _Solved) -> dict[str, float]:
+    """Derivatives of the log-likelihood on the line, by Fisher's identity: those expected of prices and factors
+    together (Durbin and Koopman 2012, section 7.3.3)."""
+    (n_series, n_years), (own, noise) = space.seen.shape, _variances(space, values)
+    root = _root(n_years, values["own_phi"])
+    slope = root @ _slope(root, values["own_phi"]) @ root.T
+    by = np.stack([np.ones((n_years, n_years)), root @ root.T, slope + slope.T]).reshape(3, -1).T
+    by_covariance, by_noise = np.empty((n_series, 3)), np.empty((n_series, n_years))
+    for part, score in _scores(space, solved):
+        by_covariance[part] = score.reshape(len(score), -1) @ by / 2
+        by_noise[part] = np.diagonal(score, axis1=1, axis2=2) / 2
+    by_mean, by_own, by_own_phi = by_covariance.T
+    by_noise = (by_noise / weights).sum(axis=1, where=space.seen) * noise
+    gradient = {
+        "own_sd": 2 * by_own @ own,
+        "own_power": -(by_own * own) @ space.log_tonnes,
+        "own_phi": by_own_phi @ own,
+        "mean_sd": 2 * by_mean.sum() * values["mean_sd"] ** 2,
+        "noise_sd": 2 * by_noise.sum(),
+        "noise_power": -by_noise @ space.log_tonnes,
+        "country_sd": np.trace(solved.countries),
+    }
+    moments = solved.markets.reshape(len(space.product), n_years, len(space.product), n_years)
+    inverse = np.linalg.pinv(_between_root(space, values))
+    by_pair = inverse.T @ np.einsum("itjt->ij", moments) @ inverse
+    for name, shared in _between_markets(space, values).items():
+        gradient[f"{name}_sd"] = (by_pair * shared).sum()
+    for name, by_years in (("factor_phi", np.einsum("itiu->tu", moments)), ("country_phi", solved.countries)):
+        gradient[name] = (_slope(_root(n_years, values[name]), values[name]).T * by_years).sum()
+    return gradient | {name: gradient[name] * values[name] * (1 - values[name]) for name in gradient if "phi" in name}
