@@ -15,7 +15,7 @@ from vindima.forecasting.level import PanelForecaster, known, log_deflator
 from vindima.forecasting.stored import six_digits
 
 LONGEST = 10
-"""The longest horizon that is learned."""
+"""The longest horizon that is learned; beyond it the trees say the same as at it."""
 WINDOWS = (2, 3, 5, 10)
 """Years over which the means are taken from which a price may have strayed."""
 
@@ -24,18 +24,18 @@ class Boosting(PanelForecaster):
     """Gradient boosting of scikit-learn (histograms, absolute loss): one model for all series and horizons.
 
     What is learned is the change of the log real price from the last one known in a year to the one that came 1 to 10
-    years later, from every year and series in which both are known. It is told the horizon and `features`: how far the
-    last price is from its own past means, from that of the product's total and from those of the market and the
-    product, how these moved, how volatile the series is, how much it trades and how long it has been known.
+    years later, of every series and year for which both are known. The trees are told the horizon and `features`: how
+    far the last price is from its own past means, from the price of the product's total and from the means of market
+    and product, how all these moved, how volatile the series is, how much it trades and how long it has been known.
 
-    Trees are grown `rounds` times, each with at most `leaves` leaves of at least `smallest_leaf` rows, and count for
-    `rate`. Numbers enter with 6 significant digits and one thread grows the trees, so that neither the order of the
-    series nor the number of threads changes a forecast.
+    There are `rounds` trees, each with at most `leaves` leaves of at least `smallest_leaf` rows; each counts for
+    `rate` of what it says. Numbers enter with 6 significant digits and one thread grows the trees, so that neither
+    the order of the series nor the number of threads changes a forecast.
 
     fit: y one column of log prices, X the columns `quantity_kg` and `deflator` (others are not read), both indexed by
     (series, year), series named `flow.product[.country]`, or by the year alone for a single series. predict: the
-    last price and the change. predict_quantiles: Laplace around it, with the mean absolute error of the horizon in
-    sample, which is too narrow: out of sample errors are larger. `update_params=False` keeps the trees.
+    last price and the change. predict_quantiles: Laplace around it, with the mean absolute error in sample at the
+    horizon, the same for all series. `update` with `update_params=False` keeps the trees.
 
     >>> import pandas as pd
     >>> from vindima.forecasting.boosting import Boosting
@@ -68,7 +68,7 @@ class Boosting(PanelForecaster):
         if X is not None and "quantity_kg" in X:
             tonnes = X["quantity_kg"].unstack(level=0)[prices.columns].where(prices.notna()) / 1000
         real = prices.add(log_deflator(X, len(prices)), axis=0)
-        told, last = features(real, np.log(tonnes)), real.ffill().to_numpy()
+        told, last = features(real, pd.DataFrame(np.log(tonnes))), real.ffill().to_numpy()
         if not self._keeps_trees:
             self._grow(told, last, real.to_numpy(), given)
         self.series_, self._told, self._last = prices.columns, told[-1], last[-1]
@@ -96,7 +96,7 @@ class Boosting(PanelForecaster):
                 random_state=0,
             ).fit(learned, target)
             errors = pd.Series(np.abs(target - self._trees.predict(learned))).groupby(learned[:, 0]).mean()
-        # A longer horizon is never surer: the longest ones may have been seen a few times alone.
+        # Never surer further ahead: the longest horizons may have come only a few times.
         self.scales_ = pd.Series(six_digits(errors.to_numpy()), errors.index.astype(int)).cummax()
 
     def _ahead(self, fh: ForecastingHorizon) -> tuple[np.ndarray, np.ndarray, pd.Index]:
