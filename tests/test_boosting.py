@@ -1,9 +1,12 @@
 """Gradient boosting: what it learns, from which years, and that neither order nor threads change it."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
-from threadpoolctl import threadpool_limits
+from sklearn.ensemble import HistGradientBoostingRegressor
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from vindima.errors import VindimaError
 from vindima.forecasting.boosting import Boosting, features
@@ -78,6 +81,30 @@ def test_names_that_sort_otherwise_change_no_bit():
     pd.testing.assert_frame_equal(renamed, expected, check_exact=True)
 
 
+@pytest.mark.parametrize("order", [[3, 0, 6, 2, 5, 1, 4], [6, 5, 4, 3, 2, 1, 0]])
+def test_means_over_series_have_no_order(order: list[int]):
+    wide = reverting()
+    np.testing.assert_array_equal(
+        features(wide, wide.abs())[:, order], features(wide.iloc[:, order], wide.iloc[:, order].abs())
+    )
+
+
+def test_trees_are_grown_and_asked_on_one_thread(monkeypatch: pytest.MonkeyPatch):
+    threads = []
+    for name in ("fit", "predict"):
+        own = getattr(HistGradientBoostingRegressor, name)
+
+        def counted(*arguments: Any, own: Any = own) -> Any:
+            threads.append([one["num_threads"] for one in threadpool_info() if one["user_api"] == "openmp"])
+            return own(*arguments)
+
+        monkeypatch.setattr(HistGradientBoostingRegressor, name, counted)
+    with threadpool_limits(2):
+        Boosting(rounds=2).fit(*panel(reverting())).predict(fh=[1])
+    assert len(threads) == 3
+    assert {number for found in threads for number in found} == {1}
+
+
 def test_number_of_threads_changes_no_bit():
     made = []
     for threads in (1, 2):
@@ -98,8 +125,9 @@ def test_series_that_has_not_traded_for_years_starts_from_its_last_price():
     wide = pd.DataFrame({name: float(place) for place, name in enumerate(NAMES)}, reverting().index)
     wide.iloc[-3:, 2] = np.nan
     wide.iloc[:20, 3] = np.nan
+    wide.iloc[-1, 4] = 8.0
     made = Boosting().fit(*panel(wide)).predict(fh=[1, 10])
-    assert made["log_price"].to_numpy() == pytest.approx(np.repeat(np.arange(7.0), 2))
+    assert made["log_price"].to_numpy() == pytest.approx(np.repeat([0.0, 1.0, 2.0, 3.0, 8.0, 5.0, 6.0], 2))
 
 
 def test_year_with_a_price_and_without_a_volume_is_read():
