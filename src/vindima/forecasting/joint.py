@@ -12,8 +12,7 @@ from scipy import optimize, special, stats
 from sktime.forecasting.base import ForecastingHorizon
 from threadpoolctl import threadpool_limits
 
-from vindima.errors import VindimaError
-from vindima.forecasting.level import PanelForecaster, known
+from vindima.forecasting.level import PanelForecaster, known, log_deflator
 
 SD, PHI, POWER = (1e-3, 3.0), (0.3, 0.997), (-1.0, 2.0)
 SEARCH = {
@@ -114,10 +113,10 @@ class JointLevels(PanelForecaster):
 
     def _fit_panel(self, y: pd.DataFrame, X: pd.DataFrame | None, given: dict[str, Any]) -> None:
         prices, log_tonnes = known(y, X)
-        log_deflator = _log_deflator(X, len(prices))
+        deflator = log_deflator(X, len(prices))
         # One thread: these matrices are small, and sums in another order would be other bytes.
         with threadpool_limits(1):
-            space = _Space.of(prices.columns, prices.to_numpy() + log_deflator[:, None], log_tonnes)
+            space = _Space.of(prices.columns, prices.to_numpy() + deflator[:, None], log_tonnes)
             fitted, weights = _estimate(space, given)
             last = _last_states(space, fitted, _solve(space, fitted, weights))
         for name, value in fitted.items():
@@ -153,16 +152,6 @@ class JointLevels(PanelForecaster):
         columns = pd.MultiIndex.from_product([self._get_varnames(), alpha])
         standard = stats.t.ppf(np.array(alpha), NOISE_DF)
         return pd.DataFrame(medians[:, None] + scales[:, None] * standard, index=index, columns=columns)
-
-
-def _log_deflator(X: pd.DataFrame | None, years: int) -> np.ndarray:
-    """Log deflator of each year to money of the last; VindimaError where one is not a finite number above 0."""
-    if X is None or "deflator" not in X:
-        return np.zeros(years)
-    deflator = X["deflator"].unstack(level=0).median(axis=1).ffill().bfill()
-    if not (np.isfinite(deflator) & (deflator > 0)).all():
-        raise VindimaError("deflator: expected finite numbers above 0 in at least one year, got others or none")
-    return np.log(deflator / deflator.iloc[-1]).to_numpy()
 
 
 @dataclass(frozen=True)

@@ -186,6 +186,16 @@ def known(y: pd.DataFrame, X: pd.DataFrame | None) -> tuple[pd.DataFrame, np.nda
     return prices, np.log(tonnes).mean().to_numpy()
 
 
+def log_deflator(X: pd.DataFrame | None, years: int) -> np.ndarray:
+    """Log deflator of each year to money of the last; VindimaError where one is not a finite number above 0."""
+    if X is None or "deflator" not in X:
+        return np.zeros(years)
+    deflator = X["deflator"].unstack(level=0).median(axis=1).ffill().bfill()
+    if not (np.isfinite(deflator) & (deflator > 0)).all():
+        raise VindimaError("deflator: expected finite numbers above 0 in at least one year, got others or none")
+    return np.log(deflator / deflator.iloc[-1]).to_numpy()
+
+
 def _refuse(series: pd.Index, expected: str) -> None:
     if len(series):
         raise VindimaError(f"{series[0]}: expected {expected}")

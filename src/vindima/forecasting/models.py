@@ -19,6 +19,7 @@ from sktime.forecasting.statsforecast import (
 )
 
 from vindima.errors import VindimaError
+from vindima.forecasting.boosting import Boosting
 from vindima.forecasting.eligibility import TOTAL_YEARS
 from vindima.forecasting.joint import JointLevels
 from vindima.forecasting.level import LocalLevel
@@ -66,10 +67,14 @@ MODELS: dict[str, Callable[[], BaseForecaster]] = {
     "auto_theta": lambda: AutoTheta(season_length=1),
     "level": LocalLevel,
     "joint": JointLevels,
+    "boosting": Boosting,
 }
-POOLED = ("level", "joint")
-CANDIDATES = ("naive", "drift", *POOLED)
-BENCHMARK = ("auto_ets", "auto_arima", "auto_theta")
+POOLED = ("level", "joint", "boosting")
+"""Those that learn from all series together: told volume and price level, and calibrated by their past errors."""
+CANDIDATES = ("naive", "drift", "level", "joint")
+"""Of these the published model is chosen."""
+BENCHMARK = ("auto_ets", "auto_arima", "auto_theta", "boosting")
+"""What others would take instead: ready-made methods, and machine learning."""
 LONGEST_HORIZON = 10
 
 

@@ -51,12 +51,17 @@ METHODS: Mapping[str, Mapping[Language, tuple[str, str]]] = {
     "auto_ets": {"pt": ("AutoETS", "AutoETS"), "en": ("AutoETS", "AutoETS")},
     "auto_arima": {"pt": ("AutoARIMA", "AutoARIMA"), "en": ("AutoARIMA", "AutoARIMA")},
     "auto_theta": {"pt": ("AutoTheta", "AutoTheta"), "en": ("AutoTheta", "AutoTheta")},
+    "boosting": {"pt": ("gradient boosting", "boosting"), "en": ("gradient boosting", "boosting")},
     "level": {"pt": ("nível local", "nível local"), "en": ("local level", "local level")},
     "joint": {"pt": ("níveis conjuntos", "conjuntos"), "en": ("joint levels", "joint levels")},
 }
 """Name in the tables → what the method is called, and in short."""
 READY_MADE = ("drift", "auto_ets", "auto_arima", "auto_theta")
-"""The methods that are not of this project; naive is what all are held against."""
+"""The methods that look at one series at a time; naive is what all are held against."""
+MACHINE = "boosting"
+"""Machine learning, from all series."""
+OTHERS = (*READY_MADE, MACHINE)
+"""What is shown beside ours and naive."""
 SERIES: Mapping[Language, tuple[str, str]] = {"pt": ("série", "séries"), "en": ("series", "series")}
 FORECASTS: Mapping[Language, tuple[str, str]] = {"pt": ("previsão", "previsões"), "en": ("forecast", "forecasts")}
 CASES: Mapping[Language, tuple[str, str]] = {"pt": ("caso", "casos"), "en": ("case", "cases")}
@@ -99,6 +104,14 @@ WORDS: Mapping[str, Mapping[Language, str]] = {
         "pt": "Dos métodos prontos, só estes erraram menos que repetir o último preço: {methods}.",
         "en": "Of the ready-made methods only these erred less than repeating the last price: {methods}.",
     },
+    "machine": {
+        "pt": "O aprendizado de máquina ({method}) errou {near} que repetir o último preço.",
+        "en": "Machine learning ({method}) erred {near} than repeating the last price.",
+    },
+    "machine_same": {
+        "pt": "O aprendizado de máquina ({method}) errou tanto quanto repetir o último preço.",
+        "en": "Machine learning ({method}) erred as much as repeating the last price.",
+    },
     "errors_note": {
         "pt": "Erro médio absoluto do logaritmo do preço, cada método nas mesmas previsões. Traços verticais: "
         "intervalo de 95%, por reamostragem dos cortes.",
@@ -108,6 +121,10 @@ WORDS: Mapping[str, Mapping[Language, str]] = {
     "drift_note": {
         "pt": "Tendência: o último preço mais a variação média do passado.",
         "en": "Drift: the last price plus the mean change of the past.",
+    },
+    "machine_note": {
+        "pt": "Gradient boosting: árvores de decisão do scikit-learn, que a cada corte aprendem com todas as séries.",
+        "en": "Gradient boosting: decision trees of scikit-learn, which learn from all series at each cutoff.",
     },
     "all_methods": {"pt": "Todos os métodos, em números", "en": "All methods, in numbers"},
     "near_horizons": {"pt": "1 a {near} anos à frente", "en": "1 to {near} years ahead"},
@@ -534,6 +551,10 @@ class _Told:
         if ready:
             names = self.listed((self.method(name) for name in better or ready), "standard" if better else "or")
             deck += " " + self.say("some_better" if better else "none_better", methods=names)
+        if MACHINE in near and self.model != MACHINE:
+            compared = self.compared(near[MACHINE]["mae_rel_naive"])
+            words = self.say("machine" if compared else "machine_same", method=self.method(MACHINE), near=compared)
+            deck += f" {words}"
         return title, deck
 
     def compared(self, ratio: float) -> str:
@@ -544,8 +565,8 @@ class _Told:
         return self.say("less" if ratio < 1 else "more", share=share)
 
     def errors(self, title: str) -> dict[str, Any]:
-        best = min((name for name in READY_MADE if name in self.all), key=self.mae, default="")
-        shown = [name for name in READY_MADE if name in self.all and name not in (self.model, "naive")]
+        best = min((name for name in OTHERS if name in self.all), key=self.mae, default="")
+        shown = [name for name in OTHERS if name in self.all and name not in (self.model, "naive")]
         methods = [
             Method(self.method(name), self.method(name, True), BLUE if name == best else GREY, self.points(name))
             for name in sorted(shown, key=self.mae)
@@ -573,6 +594,7 @@ class _Told:
             "chart": chart(draw, label, WHOLE, tips),
             "keys": keys,
             "drift": "drift" in shown,
+            "machine": MACHINE in shown,
             "table": self.errors_table(),
         }
 
@@ -604,7 +626,7 @@ class _Told:
 
     def errors_tip(self, horizon: int) -> str:
         rows = self.scores["horizon", str(horizon)]
-        shown = [*READY_MADE, *([] if self.model in READY_MADE else [self.model])]
+        shown = [*OTHERS, *([] if self.model in OTHERS else [self.model])]
         lines = [
             f"{self.say('ours') if name == self.model else self.method(name)}: {self.beside(rows[name])}"
             for name in sorted((name for name in shown if name in rows), key=lambda name: rows[name]["mae"])
