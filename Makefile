@@ -6,7 +6,7 @@ compile := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 as_root := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := run
-.PHONY: run test test-services test-engines test-deploy lab reports site serve image screenshots bench verify refresh freeze fields postman lint lock help
+.PHONY: run test test-services test-engines test-deploy lab reports site serve image screenshots bench ablation verify refresh freeze fields postman lint lock help
 
 run: $(ready) ## Run the pipeline (dvc repro) and say where the results are
 	@vindima run
@@ -47,6 +47,9 @@ screenshots: $(ready) ## Take the READMEs' pictures of the reports, in a browser
 
 bench: $(ready) ## Measure speed and memory, side by side; the table goes to reports/bench.md
 	@python -m benchmarks
+
+ablation: $(ready) ## What each ingredient of the model is worth, by taking it out: a table, in about ten minutes
+	@python -m benchmarks.ablation
 
 verify: $(ready) ## Force every stage but the ready-made methods, whose searches end elsewhere on another processor, and compare with dvc.lock
 	@dvc repro --force --single-item check collect tidy prices backtest forecast evaluate site && git diff --exit-code --stat -- dvc.lock && pytest -q -m committed && echo "every forced stage gave what dvc.lock says"

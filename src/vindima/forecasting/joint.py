@@ -33,8 +33,10 @@ SEARCH = {
 prices, autocorrelations, and powers of volume."""
 PRIORS = {"noise_power": (0.3, 0.3), "own_power": (0.1, 0.2)}
 """Mean and standard deviation of the powers before the data: a panel of few series says little of them."""
-NOISE_DF = 4.0
+NOISE_DF = 8.0
 """Degrees of freedom of the noise: prices of single lots have heavy tails."""
+AS_ALL = 5.0
+"""A series' own noise begins as that of five prices as noisy as all series of its volume are."""
 REWEIGHTINGS = 5
 ROUNDS, STEPS = 3, 12
 SERIES_AT_ONCE = 250
@@ -51,22 +53,23 @@ class JointLevels(PanelForecaster):
         x[t]     = phi x[t-1] + N(0, sd^2)        world, product, market (factor_phi), country (country_phi)
         own[i,t] = own_phi own[i,t-1] + N(0, own_sd^2 v[i]^-own_power)
         m[i]     ~ N(mean of its market, mean_sd^2)
-        e[i,t]   ~ Student-t(4), scale^2 noise_sd^2 v[i]^-noise_power
+        e[i,t]   ~ Student-t(8), scale^2 noise_sd^2 v[i]^-noise_power s[i]^2
 
     v[i] is the geometric mean of the tonnes that the series traded in the years with a price; without X, 1 for all. A
     total has no country. Prices are deflated by the `deflator` of X (1 without one) to the money of the
     cutoff year, in which forecasts are: the last price level known. A year without a price has no observation.
 
     Estimation: the Student-t noise is Gaussian with weights (Lange, Little and Taylor 1989), the weights by the
-    smoothed noise; given them the parameters maximise the Gaussian likelihood, with its score by what is expected of
+    smoothed noise; s[i]^2 is the mean of a series' weighted squares of it, over what its volume says, shrunk to 1
+    (`AS_ALL`). Given both, the parameters maximise the Gaussian likelihood, with its score by what is expected of
     prices and factors together (Koopman and Shephard 1992; Durbin and Koopman 2012, section 7.3.3). With Gaussian
     noise this is maximum likelihood; the weights of Student-t noise lean towards noise, so that the changes of the
-    levels come out small (own_sd 0.07 where 0.12 made the data). A parameter that is given is kept: where there are
-    thousands of series, those found from some of them serve all (`JointLevels(**found)`).
+    levels come out small. A parameter that is given is kept: where there are thousands of series, those found from
+    some of them serve all (`JointLevels(**found)`).
 
     fit: y one column of log prices, X the columns `quantity_kg` and `deflator` (others are not read), both indexed by
     (series, year), series named `flow.product[.country]`, or by the year alone for a single series. predict: the
-    median. predict_quantiles: Student-t(4) around it, for the price that will be observed.
+    median. predict_quantiles: Student-t(8) around it, for the price that will be observed.
 
     >>> import pandas as pd
     >>> from vindima.forecasting.joint import JointLevels
@@ -117,11 +120,11 @@ class JointLevels(PanelForecaster):
         # One thread: these matrices are small, and sums in another order would be other bytes.
         with threadpool_limits(1):
             space = _Space.of(prices.columns, prices.to_numpy() + deflator[:, None], log_tonnes)
-            fitted, weights = _estimate(space, given)
-            last = _last_states(space, fitted, _solve(space, fitted, weights))
+            fitted, noise = _estimate(space, given)
+            last = _last_states(space, fitted, _solve(space, fitted, noise.precision))
         for name, value in fitted.items():
             setattr(self, f"{name}_", value)
-        self._space, self._fitted, self._last = space, fitted, last
+        self._space, self._fitted, self._last, self._scale = space, fitted, last, noise.scale
         self.series_ = prices.columns
 
     def _ahead(self, fh: ForecastingHorizon) -> tuple[np.ndarray, np.ndarray, pd.Index]:
@@ -129,6 +132,7 @@ class JointLevels(PanelForecaster):
         steps = [int(step) for step in fh.to_relative(self.cutoff)]
         space, values = self._space, self._fitted
         own, noise = _variances(space, values)
+        noise = noise * self._scale
         shared = _between(space, values).diagonal()[space.market]
         country = values["country_sd"] ** 2 * space.has_country
         change = np.stack([0 * own, own, shared[space.cell], country[space.cell]], axis=1)
@@ -398,27 +402,45 @@ def _last_states(space: _Space, values: dict[str, float], solved: _Solved) -> tu
     return mean, variance
 
 
-def _reweighted(space: _Space, values: dict[str, float], weights: np.ndarray, times: int) -> np.ndarray:
-    """The weights that make Gaussian noise Student-t: small where the smoothed noise is large for its variance."""
-    noise = _variances(space, values)[1][:, None]
+class _Noise(NamedTuple):
+    """What divides the variance of noise (`precision`: series × years), and what multiplies it in each series
+    (`scale`), in which it holds too."""
+
+    precision: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def of_all(cls, space: _Space) -> "_Noise":
+        """Gaussian, and by volume alone."""
+        return cls(np.ones(space.seen.shape), np.ones(len(space.seen)))
+
+
+def _reweighted(space: _Space, values: dict[str, float], noise: _Noise, times: int) -> _Noise:
+    """The weights that make Gaussian noise Student-t, small where the smoothed noise is large for its variance, and
+    with them the scale of each series, in turns."""
+    precision, scale = noise
+    by_volume, count = _variances(space, values)[1][:, None], space.seen.sum(axis=1)
     for _ in range(times):
-        given, scores = noise / weights, np.empty(space.seen.shape)
-        for part, score in _scores(space, _solve(space, values, weights)):
+        given, scores = by_volume / precision, np.empty(space.seen.shape)
+        for part, score in _scores(space, _solve(space, values, precision)):
             scores[part] = np.diagonal(score, axis1=1, axis2=2)
-        squares = (given + given**2 * scores) / noise
-        weights = np.where(space.seen, (NOISE_DF + 1) / (NOISE_DF + squares), 1.0)
-    return weights
+        squares = np.where(space.seen, (given + given**2 * scores) / by_volume, 0.0)
+        weights = (NOISE_DF + 1) / (NOISE_DF + squares / scale[:, None])
+        scale = (AS_ALL + (weights * squares).sum(axis=1)) / (AS_ALL + count)
+        weights = (NOISE_DF + 1) / (NOISE_DF + squares / scale[:, None])
+        precision = np.where(space.seen, weights / scale[:, None], 1.0)
+    return _Noise(precision, scale)
 
 
-def _estimate(space: _Space, given: dict[str, float | None]) -> tuple[dict[str, float], np.ndarray]:
-    """The parameters, as `_rounded`, and the weights at them."""
+def _estimate(space: _Space, given: dict[str, float | None]) -> tuple[dict[str, float], _Noise]:
+    """The parameters, as `_rounded`, and the noise at them."""
     free = [name for name, value in given.items() if value is None]
     values = {name: SEARCH[name][0] if value is None else value for name, value in given.items()}
-    weights = np.ones(space.observed.shape)
+    noise = _Noise.of_all(space)
     for turn in range(ROUNDS if free else 0):
-        weights = _reweighted(space, values, weights, 4 if turn == 0 else 2)
+        noise = _reweighted(space, values, noise, 4 if turn == 0 else 2)
         found = optimize.minimize(
-            partial(_surprise, space, values, free, weights),
+            partial(_surprise, space, values, free, noise.precision),
             [_to_line(name, values[name]) for name in free],
             jac=True,
             method="L-BFGS-B",
@@ -427,7 +449,7 @@ def _estimate(space: _Space, given: dict[str, float | None]) -> tuple[dict[str, 
         )
         values |= {name: _from_line(name, point) for name, point in zip(free, found.x, strict=True)}
     values |= {name: _rounded(name, values[name]) for name in free}
-    return values, _reweighted(space, values, np.ones(space.observed.shape), REWEIGHTINGS)
+    return values, _reweighted(space, values, _Noise.of_all(space), REWEIGHTINGS)
 
 
 def _rounded(name: str, value: float) -> float:
