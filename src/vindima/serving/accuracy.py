@@ -288,11 +288,12 @@ WORDS: Mapping[str, Mapping[Language, str]] = {
         "range knows that risk. The error is beside repeating the last price at the rate of its year; up to {near} "
         "years ahead. One rate moves all series: these are counts of few years.",
     },
+    "reais_each": {"pt": "Todas as séries, os totais e cada total", "en": "All series, the totals and each total"},
     "terms_nominal": {"pt": "reais correntes", "en": "nominal reais"},
     "terms_real": {"pt": "reais do ano do corte", "en": "reais of the cutoff year"},
     "all_series": {"pt": "todas as séries", "en": "all series"},
-    "money": {"pt": "moeda", "en": "money"},
-    "error": {"pt": "erro", "en": "error"},
+    "money": {"pt": "Moeda", "en": "Money"},
+    "error": {"pt": "Erro", "en": "Error"},
     "hold_out": {"pt": "Como se os dados acabassem antes", "en": "As if the data ended earlier"},
     "hold_out_text": {
         "pt": "O que o modelo diria com dados só até cada corte, e o que veio depois: todas as previsões até {last}, "
@@ -300,7 +301,7 @@ WORDS: Mapping[str, Mapping[Language, str]] = {
         "en": "What the model would have said with data to each cutoff alone, and what came after it: all forecasts "
         "up to {last}, one cutoff a line.",
     },
-    "for_years": {"pt": "para", "en": "for"},
+    "for_years": {"pt": "Para", "en": "For"},
     "published": {"pt": "Como foram publicadas", "en": "As they were published"},
     "none_due": {
         "pt": "Nenhuma previsão publicada venceu ainda",
