@@ -751,7 +751,9 @@ def test_scenario_of_the_exchange_rate_converts_its_own_path_by_that_rate(
 ) -> None:
     body = {"series": CHILE, "currency": "brl", "scenario": {"exchange_rate": {"level": {"2025": 7.5}}}}
     answer = client.post("/v1/predictions", headers=bearer, json=body).get_json()
-    assert [step["forecast"] for step in answer["baseline"]] == [15.0] * 3
+    assert [step["forecast"] for step in answer["baseline"]] == [13.75, 15.0, 16.25]
+    assert [step["intervals"] is None for step in answer["path"] + answer["baseline"]] == [True] * 3 + [False] * 3
+    assert answer["assumptions"]["exchange_rate"]["expected"] == {"2024": 5.5, "2025": 6.0, "2026": 6.5}
     dollars = 2.5 * 1.5**-0.25
     assert [step["forecast"] for step in answer["path"]] == pytest.approx([12.5, dollars * 7.5, 12.5], rel=1e-5)
     assert answer["assumptions"]["exchange_rate"]["scenario"] == {"2024": 5.0, "2025": 7.5, "2026": 5.0}

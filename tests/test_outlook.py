@@ -309,7 +309,7 @@ def test_up_to_four_series_are_compared(answers):
 def test_scenario_stands_beside_the_baseline_in_both_currencies(answers):
     page = text(outlook.page(answers, {"exchange_rate": "6"}, "en"))
     assert "In this scenario a kilogram would go from US$ 2.50 to US$ 2.39 (−4.5%)" in page  # 1.2 ** -0.25
-    assert "In reais, from R$ 15.00 to R$ 14.33 (−4.5%)." in page
+    assert "In reais, from R$ 13.75 to R$ 14.33 (+4.2%)." in page
     assert "is an association in past years" in page
     assert "Back to the baseline" in page
 

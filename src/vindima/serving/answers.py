@@ -292,7 +292,12 @@ class Answers:
             "record": self._record(asked, len(rows)) if not money.converted else [],
         }
         if outcome:
-            answer["baseline"] = money.path(outcome.baseline, scenario=False)
+            unmoved, expected = self._rows_in_money(asked, {})
+            as_it_is = Money(self._averages, asked, [], language, self.provenance["cutoff"], expected)
+            answer["baseline"] = as_it_is.path(unmoved, scenario=False)
+            if "exchange_rate" in inputs and expected:
+                money.assumptions["exchange_rate"]["expected"] = as_it_is.assumptions["exchange_rate"]["expected"]
+                money.warnings += as_it_is.warnings
             answer["effects"] = outcome.effects
             warnings += [sentences.warning(caution, language) for caution in outcome.warnings]
             money.assumptions["scenario"] = assumed
