@@ -2,6 +2,7 @@ import base64
 import json
 import math
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -240,7 +241,7 @@ def test_token_whose_claims_are_all_right_is_read(keyed: Path) -> None:
         "[" * 5000,
         "",
     ],
-    ids=lambda content: json.dumps(content)[:120],
+    ids=lambda content: re.sub("[0-9]{10}", "soon", json.dumps(content))[:120],  # of every worker the same
 )
 def test_token_of_our_key_that_says_what_we_do_not_say_is_refused(keyed: Path, content: object) -> None:
     with pytest.raises(jwt.InvalidTokenError):
