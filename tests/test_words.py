@@ -33,8 +33,9 @@ def builder(set_made_once: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     yield from built(tmp_path_factory.mktemp("image"), set_made_once, "--target", "pipeline")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def container(builder: Builder) -> Iterator[Container]:
+    """One for all tests, since to make one copies the whole image: each word begins with the image's own project."""
     name = builder("from", "vindima")
     yield Container(builder, name)
     builder("rm", name)
