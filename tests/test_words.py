@@ -110,9 +110,9 @@ def test_read_only_image_runs_and_serves_the_users_that_its_storage_keeps(contai
     storage.Storage(str(data / "storage")).keep_users(users)
     for path in (data, *data.rglob("*")):
         os.chown(path, USER, USER)
-    whole = container.read_only(["sh", "-c", "touch /opt/x; touch /var/lib/vindima/x /tmp/x"], {}, data)
+    whole = container.read_only(["sh", "-c", "touch /usr/x; touch /var/lib/vindima/x /tmp/x"], {}, data)
     tried = subprocess.run(whole, capture_output=True, text=True, check=False)
-    assert (tried.returncode, tried.stderr) == (0, "touch: cannot touch '/opt/x': Read-only file system\n")
+    assert (tried.returncode, tried.stderr) == (0, "touch: cannot touch '/usr/x': Read-only file system\n")
 
     ran = container.read_only(["entrypoint.sh", "run"], {"VINDIMA_SOURCE": "mirror"}, data)
     done = subprocess.run(ran, capture_output=True, text=True, timeout=600, check=False)
