@@ -159,11 +159,11 @@ def backtest(
             rolled = rolling(name, prices, range(min(WARM_UP, first_cutoff), last + 1), steps)
             dollars = calibrated(rolled, rolled["cutoff"].unique() if rates else scored)
             frames.append(dollars[dollars["cutoff"] >= first_cutoff].assign(model=name))
-            if rates:
-                made_in_reais = _in_reais(reais.beside(dollars, rates), scored)
-                frames_in_reais += [frame.assign(model=name) for frame in made_in_reais]
+            beside = reais.beside(dollars, rates) if rates else None
+            if beside is not None:
+                frames_in_reais += [frame.assign(model=name) for frame in _in_reais(beside, scored)]
             if last == newest - 1:
-                taught = teach(rolled, dollars, rates)
+                taught = teach(rolled, beside)
                 learned += [
                     (name, money, newest, _in_words(steps), *part)
                     for money, parts in taught.items()
@@ -200,14 +200,15 @@ def calibrated(rolled: pd.DataFrame, cutoffs: Iterable[int]) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True) if rows else rolled
 
 
-def teach(rolled: pd.DataFrame, dollars: pd.DataFrame, rates: Rates | None) -> dict[str, dict[str, float]]:
+def teach(rolled: pd.DataFrame, beside: pd.DataFrame | None) -> dict[str, dict[str, float]]:
     """Money (`usd`, `brl`, `brl_real`) → the calibration that all errors teach, as names and numbers; none without.
 
-    `dollars` are the `rolled` forecasts as `calibrated` gives them. The association stands with `brl`.
+    `beside` are the `rolled` forecasts as `calibrated` gives them, with the rates of `reais.beside`; None without
+    rates. The association stands with `brl`.
     """
     known = intervals.calibrate(rolled[rolled["cutoff"] >= WARM_UP])
     taught = {"usd": known.parts} if known else {}
-    if rates and (learned := reais.learn(reais.beside(dollars, rates))):
+    if beside is not None and (learned := reais.learn(beside)):
         taught |= learned.parts
     return taught
 
@@ -286,7 +287,7 @@ def taught(
                 for money, rows in here.groupby("money")
             }
     rolled = rolling(name, prices, range(WARM_UP, newest), steps)
-    return teach(rolled, calibrated(rolled, rolled["cutoff"].unique() if rates else []), rates)
+    return teach(rolled, reais.beside(calibrated(rolled, rolled["cutoff"].unique()), rates) if rates else None)
 
 
 def _in_words(steps: list[int]) -> str:

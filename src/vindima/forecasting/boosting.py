@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from vindima.errors import VindimaError
 from vindima.forecasting.intervals import SMOOTHING
-from vindima.forecasting.level import PanelForecaster, known, log_deflator
+from vindima.forecasting.level import MedianAndScale, known, log_deflator
 from vindima.forecasting.stored import six_digits
 
 LONGEST = 10
@@ -20,7 +20,7 @@ WINDOWS = (2, 3, 5, 10)
 """Years over which the means are taken from which a price may have strayed."""
 
 
-class Boosting(PanelForecaster):
+class Boosting(MedianAndScale):
     """Gradient boosting of scikit-learn (histograms, absolute loss): one model for all series and horizons.
 
     What is learned is the change of the log real price from the last one known in a year to the one that came 1 to 10
@@ -108,15 +108,8 @@ class Boosting(PanelForecaster):
         median = np.repeat(self._last, len(steps)) + change
         return median, np.tile(scales, series), self._index_at(self.series_, fh)
 
-    def _predict(self, fh: ForecastingHorizon, X: pd.DataFrame | None) -> pd.DataFrame:
-        medians, _, index = self._ahead(fh)
-        return pd.DataFrame(medians, index=index, columns=self._get_varnames())
-
-    def _predict_quantiles(self, fh: ForecastingHorizon, X: pd.DataFrame | None, alpha: list[float]) -> pd.DataFrame:
-        medians, scales, index = self._ahead(fh)
-        columns = pd.MultiIndex.from_product([self._get_varnames(), alpha])
-        standard = stats.laplace.ppf(np.array(alpha))
-        return pd.DataFrame(medians[:, None] + scales[:, None] * standard, index=index, columns=columns)
+    def _standard(self, alpha: list[float]) -> np.ndarray:
+        return stats.laplace.ppf(np.array(alpha))
 
 
 def _at(told: np.ndarray, horizons: np.ndarray) -> np.ndarray:

@@ -115,7 +115,6 @@ class Forecaster:
         dollars = self._in_dollars(_steps(self.record["horizon"]))
         made = reais.in_reais(reais.beside(dollars, self.rates), self.learned)
         made = backtest.prices_from_logs(made.assign(last=six_digits(np.exp(made["last"]))))
-        made = made.sort_values(["terms", "series", "horizon"], ignore_index=True)
         return schemas.validate(made[schemas.FORECASTS_REAIS.columns], schemas.FORECASTS_REAIS)
 
     def _in_dollars(self, steps: list[int]) -> pd.DataFrame:

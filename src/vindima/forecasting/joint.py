@@ -12,7 +12,7 @@ from scipy import optimize, special, stats
 from sktime.forecasting.base import ForecastingHorizon
 from threadpoolctl import threadpool_limits
 
-from vindima.forecasting.level import PanelForecaster, known, log_deflator
+from vindima.forecasting.level import MedianAndScale, known, log_deflator
 
 SD, PHI, POWER = (1e-3, 3.0), (0.3, 0.997), (-1.0, 2.0)
 SEARCH = {
@@ -43,7 +43,7 @@ SERIES_AT_ONCE = 250
 """How many have their matrices of years × years worked on at a time, beside those that are kept."""
 
 
-class JointLevels(PanelForecaster):
+class JointLevels(MedianAndScale):
     r"""Factors that all series share, a level of its own for each, and noise that falls with volume.
 
     For the log real price y of series i, of flow f, product p and country c, in year t:
@@ -147,15 +147,8 @@ class JointLevels(PanelForecaster):
             scale[at] = np.sqrt(variance.sum(axis=(1, 2)) + noise)[:, None]
         return median.ravel(), scale.ravel(), self._index_at(self.series_, fh)
 
-    def _predict(self, fh: ForecastingHorizon, X: pd.DataFrame | None) -> pd.DataFrame:
-        medians, _, index = self._ahead(fh)
-        return pd.DataFrame(medians, index=index, columns=self._get_varnames())
-
-    def _predict_quantiles(self, fh: ForecastingHorizon, X: pd.DataFrame | None, alpha: list[float]) -> pd.DataFrame:
-        medians, scales, index = self._ahead(fh)
-        columns = pd.MultiIndex.from_product([self._get_varnames(), alpha])
-        standard = stats.t.ppf(np.array(alpha), NOISE_DF)
-        return pd.DataFrame(medians[:, None] + scales[:, None] * standard, index=index, columns=columns)
+    def _standard(self, alpha: list[float]) -> np.ndarray:
+        return stats.t.ppf(np.array(alpha), NOISE_DF)
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,28 @@ class PanelForecaster(BaseForecaster):
         return years if self._cur_y.index.nlevels == 1 else pd.MultiIndex.from_product([series, years])
 
 
+class MedianAndScale(PanelForecaster):
+    """A panel forecaster whose forecasts are medians, with scales of one standard distribution around them."""
+
+    def _ahead(self, fh: ForecastingHorizon) -> tuple[np.ndarray, np.ndarray, pd.Index]:
+        """Median and scale of the log price of each series and horizon, and the index of what is predicted."""
+        raise NotImplementedError
+
+    def _standard(self, alpha: list[float]) -> np.ndarray:
+        """Quantiles of the standard distribution."""
+        raise NotImplementedError
+
+    def _predict(self, fh: ForecastingHorizon, X: pd.DataFrame | None) -> pd.DataFrame:
+        medians, _, index = self._ahead(fh)
+        return pd.DataFrame(medians, index=index, columns=self._get_varnames())
+
+    def _predict_quantiles(self, fh: ForecastingHorizon, X: pd.DataFrame | None, alpha: list[float]) -> pd.DataFrame:
+        medians, scales, index = self._ahead(fh)
+        columns = pd.MultiIndex.from_product([self._get_varnames(), alpha])
+        made = medians[:, None] + scales[:, None] * self._standard(alpha)
+        return pd.DataFrame(made, index=index, columns=columns)
+
+
 class LocalLevel(PanelForecaster):
     r"""A local level for each series, whose observation noise falls with the volume that the series trades.
 
